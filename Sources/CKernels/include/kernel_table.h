@@ -1,0 +1,173 @@
+// The device seam: everything that Swift asks of a device, as one table of functions.
+//
+// Letters: T tokens (rows), C channels, H query heads, K key/value heads, D head dimension, V vocabulary, R rows with a target.
+// Arrays are row-major f32 unless a `struct matrix` says otherwise. Order of arguments: outputs, inputs, sizes. `out` may be the
+// same array as an input only where the entry says so. An entry overwrites its outputs unless it says that it adds to them.
+//
+// Results depend on shapes and values only, never on the number of threads; a row of a `matmul` result depends on that row of the
+// input only, never on how many rows there are.
+#ifndef GRAFT_KERNEL_TABLE_H
+#define GRAFT_KERNEL_TABLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum graft_dtype { GRAFT_F32 = 0, GRAFT_BF16 = 1, GRAFT_F16 = 2 };
+
+// A row-major matrix in one of the storage types; f16 is for conversion only and no product takes it.
+struct matrix {
+    const void *data;
+    int32_t dtype;
+};
+
+// What the caching allocator holds. `system_allocations` counts the calls that reached the system since the start.
+struct memory_statistics {
+    size_t used_bytes;
+    size_t cached_bytes;
+    size_t peak_used_bytes;
+    uint64_t system_allocations;
+};
+
+// Keys and values that are no rows of this batch: a learned prefix, or a cache. [count, K * D] each.
+// The gradients are added to, and NULL where none is wanted.
+struct outside_keys {
+    const float *keys;
+    const float *values;
+    float *keys_gradient;
+    float *values_gradient;
+    int64_t count;
+};
+
+// A run of keys that a sequence reads in full before its own rows: rows [start, start + count) of this batch (outside = -1), or the
+// same range of outside[i] (outside = i).
+struct key_segment {
+    int64_t start;
+    int64_t count;
+    int32_t outside;
+};
+
+// Rows [start, start + count) of the batch: row i reads its segments in order, then rows start ... i.
+struct attention_sequence {
+    int64_t start;
+    int64_t count;
+    int32_t first_segment;
+    int32_t segment_count;
+};
+
+struct attention_layout {
+    const struct attention_sequence *sequences;
+    const struct key_segment *segments;
+    const struct outside_keys *outside;
+    int32_t sequence_count;
+    int32_t segment_count;
+    int32_t outside_count;
+};
+
+// One optimizer step's constants. AdamW as torch.optim.AdamW: decoupled decay, bias corrections 1 - beta^step.
+struct adamw_constants {
+    float learning_rate, beta1, beta2, epsilon, weight_decay, bias_correction1, bias_correction2, gradient_scale;
+};
+
+struct kernel_table {
+    // The path chosen at run time, such as "avx2, OpenBLAS Haswell": checkpoints record it.
+    const char *(*path)(void);
+    // 0 asks for one thread a core. Takes effect for the next kernel.
+    void (*set_threads)(int32_t count);
+    int32_t (*threads)(void);
+
+    // Memory: 64-byte aligned, from a cache of size classes. NULL where the system has none left.
+    void *(*allocate)(size_t bytes);
+    void (*release)(void *memory, size_t bytes);
+    struct memory_statistics (*memory)(void);
+    // Gives cached buffers back to the system and starts the peak anew.
+    void (*trim)(void);
+
+    // out[i] = in[i], from one storage type to another, rounding to nearest even.
+    void (*convert)(void *out, int32_t out_dtype, const void *in, int32_t in_dtype, int64_t n);
+
+    // Elementwise over n. `out` may be an input.
+    void (*fill)(float *out, float value, int64_t n);
+    void (*add)(float *out, const float *a, const float *b, int64_t n);
+    void (*multiply)(float *out, const float *a, const float *b, int64_t n);
+    void (*scale)(float *out, const float *a, float factor, int64_t n);
+    // out += factor * a
+    void (*add_scaled)(float *out, const float *a, float factor, int64_t n);
+
+    // Sums over n in f64, in an order that depends on n only.
+    double (*sum)(const float *a, int64_t n);
+    double (*sum_of_squares)(const float *a, int64_t n);
+
+    // out [m, n] = factor * a [m, k] * b [n, k]^T, added to out where `accumulate`.
+    void (*matmul_nt)(float *out, const float *a, struct matrix b, int64_t m, int64_t n, int64_t k, float factor,
+                      bool accumulate);
+    // out [m, n] = factor * a [m, k] * b [k, n]
+    void (*matmul_nn)(float *out, const float *a, struct matrix b, int64_t m, int64_t n, int64_t k, float factor,
+                      bool accumulate);
+    // out [m, n] = factor * a [t, m]^T * b [t, n]: the gradient of a weight, a sum over tokens.
+    void (*matmul_tn)(float *out, const float *a, const float *b, int64_t m, int64_t n, int64_t t, float factor,
+                      bool accumulate);
+    // As matmul_nt for the few rows (m <= 16) of a decoding step: reads each weight once. Exact only against itself.
+    void (*matvec_nt)(float *out, const float *a, struct matrix b, int64_t m, int64_t n, int64_t k);
+
+    // out [R, C] = x[rows[i]]: embedding lookup, and selection of rows.
+    void (*gather_rows)(float *out, struct matrix x, const int32_t *rows, int64_t R, int64_t C);
+    // out[rows[i]] += in[i], for each output row in rising i.
+    void (*scatter_add_rows)(float *out, const float *in, const int32_t *rows, int64_t R, int64_t C);
+    // out [T, C] += bias [C]
+    void (*add_bias)(float *out, const float *bias, int64_t T, int64_t C);
+    // out [C] += sum over t of in [T, C]
+    void (*sum_rows)(float *out, const float *in, int64_t T, int64_t C);
+
+    // y = x * rstd * weight, rstd [T] = 1 / sqrt(mean(x^2) + eps)
+    void (*rms_norm_forward)(float *out, float *rstd, const float *x, const float *weight, int64_t T, int64_t C, float eps);
+    // dx overwritten; dweight [C] added to, NULL where not wanted.
+    void (*rms_norm_backward)(float *dx, float *dweight, const float *dout, const float *x, const float *weight,
+                              const float *rstd, int64_t T, int64_t C);
+
+    // Rotates the pairs (i, i + rotary_dim / 2) of each head of x [T, H, D] by the angles whose cosines and sines are
+    // [T, rotary_dim / 2]; channels past rotary_dim are copied. `inverse` rotates back (the gradient). out may be x.
+    void (*rotary)(float *out, const float *x, const float *cosines, const float *sines, int64_t T, int64_t H, int64_t D,
+                   int64_t rotary_dim, bool inverse);
+
+    // out = silu(gate) * up, silu(g) = g / (1 + exp(-g))
+    void (*silu_multiply_forward)(float *out, const float *gate, const float *up, int64_t n);
+    void (*silu_multiply_backward)(float *dgate, float *dup, const float *dout, const float *gate, const float *up, int64_t n);
+
+    // out [T, H, D], lse [T, H] (log of the sum of exponentials, for backward), q [T, H, D], k and v [T, K, D]; scores are
+    // scale * q k^T; query head h reads key head h / (H / K). Rows that no sequence covers come out as zeros.
+    void (*attention_forward)(float *out, float *lse, const float *q, const float *k, const float *v,
+                              const struct attention_layout *layout, int64_t T, int64_t H, int64_t K, int64_t D, float scale);
+    // dq, dk, dv overwritten; gradients of outside keys added to.
+    void (*attention_backward)(float *dq, float *dk, float *dv, const float *dout, const float *out, const float *lse,
+                               const float *q, const float *k, const float *v, const struct attention_layout *layout, int64_t T,
+                               int64_t H, int64_t K, int64_t D, float scale);
+
+    // For each row i of logits [R, V]: logp[i] = log softmax(logits[i])[targets[i]]; entropy[i] = -sum p log p and
+    // hits[i] = 1 where the target is the (first) largest logit, unless NULL. Where coefficients are given, logits[i] becomes
+    // the gradient of coefficients[i] * logp[i]: coefficients[i] * (onehot(target) - p). Where NULL, logits stay.
+    void (*cross_entropy)(float *logp, float *entropy, float *hits, float *logits, const int32_t *targets,
+                          const float *coefficients, int64_t R, int64_t V);
+
+    // Inverted dropout: element c of row t is kept with probability 1 - p and then divided by it. Kept or not depends on the key,
+    // row_keys[t], positions[t] and c only (Philox 4x32-10: counter = (c / 4, position, row key low, row key high)). out may be x.
+    void (*dropout)(float *out, const float *x, const int64_t *row_keys, const int32_t *positions, float p, uint64_t key,
+                    int64_t T, int64_t C);
+
+    // w, m, v updated in place from gradient g.
+    void (*adamw_step)(float *w, float *m, float *v, const float *g, int64_t n, struct adamw_constants constants);
+    // w -= learning_rate * (momentum buffer or gradient, with decay added as torch.optim.SGD does); momentum buffer NULL where 0.
+    void (*sgd_step)(float *w, float *momentum_buffer, const float *g, int64_t n, float learning_rate, float momentum,
+                     float weight_decay, float gradient_scale, bool first_step);
+};
+
+// The table of the processor this runs on. Never NULL.
+const struct kernel_table *graft_kernel_table(void);
+
+// The same entries as plain single-threaded loops that accumulate in double precision: what the tests hold every table against.
+const struct kernel_table *graft_reference_table(void);
+
+// Four words of Philox 4x32-10 for one counter and key.
+void graft_philox(uint32_t out[4], const uint32_t counter[4], uint64_t key);
+
+#endif

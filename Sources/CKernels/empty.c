@@ -1,1 +1,0 @@
-int graft_placeholder;
