@@ -97,7 +97,9 @@ public final class FileSink {
     /// Flushes, syncs to the disk and closes.
     public func finish() throws {
         try flush()
-        guard fsync(descriptor) == 0 || errno == EINVAL else { throw RunError("cannot write \(path): \(systemReason())") }
+        guard fsync(descriptor) == 0 || errno == EINVAL else {
+            throw RunError("cannot write \(path): \(systemReason())")
+        }
         let result = close(descriptor)
         descriptor = -1
         guard result == 0 else { throw RunError("cannot write \(path): \(systemReason())") }
