@@ -29,6 +29,11 @@ public enum FileWriting {
         try replace(path) { try $0.write(text) }
     }
 
+    /// Removes a file; one that is not there is no fault.
+    public static func remove(_ path: String) throws {
+        guard unlink(path) == 0 || errno == ENOENT else { throw RunError("cannot remove \(path): \(systemReason())") }
+    }
+
     /// Makes a folder and those above it that are missing.
     public static func makeFolder(_ path: String) throws {
         guard case .missing = PathKind(path) else {

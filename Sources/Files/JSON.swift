@@ -86,3 +86,10 @@ extension JSON: ExpressibleByStringLiteral, ExpressibleByIntegerLiteral, Express
     /// `null`.
     public init(nilLiteral: ()) { self = .null }
 }
+
+extension JSON {
+    /// An object with these members; a key given twice keeps its last value.
+    public init(members: some Sequence<(String, JSON)>) {
+        self = .object(OrderedDictionary(members, uniquingKeysWith: { $1 }))
+    }
+}
