@@ -57,7 +57,8 @@ public final class ByteSource {
 
     private func decompress(with stream: OpaquePointer, into buffer: UnsafeMutableRawBufferPointer) throws -> Int {
         try compressed.withUnsafeBytes { bytes in
-            var input = ZSTD_inBuffer(src: bytes.baseAddress, size: compressedRange.upperBound, pos: compressedRange.lowerBound)
+            var input = ZSTD_inBuffer(
+                src: bytes.baseAddress, size: compressedRange.upperBound, pos: compressedRange.lowerBound)
             var output = ZSTD_outBuffer(dst: buffer.baseAddress, size: buffer.count, pos: 0)
             let state = ZSTD_decompressStream(stream, &output, &input)
             guard ZSTD_isError(state) == 0 else {

@@ -49,7 +49,9 @@ public struct RunError: Error, Equatable, CustomStringConvertible {
 ///
 /// Case and the difference between `-` and `_` cost nothing. Used for "did you mean …?".
 public func nearestName(to name: String, among candidates: some Sequence<String>) -> String? {
-    func folded(_ text: String) -> [UInt8] { text.lowercased().utf8.map { $0 == UInt8(ascii: "-") ? UInt8(ascii: "_") : $0 } }
+    func folded(_ text: String) -> [UInt8] {
+        text.lowercased().utf8.map { $0 == UInt8(ascii: "-") ? UInt8(ascii: "_") : $0 }
+    }
     let target = folded(String(name.prefix(200)))
     let limit = max(2, target.count / 3)
     return

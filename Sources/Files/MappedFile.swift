@@ -17,7 +17,9 @@ public final class MappedFile: @unchecked Sendable {
         guard descriptor >= 0 else { throw InputError("cannot open the file: \(systemReason())", file: path) }
         defer { close(descriptor) }
         var status = stat()
-        guard fstat(descriptor, &status) == 0 else { throw InputError("cannot read the file: \(systemReason())", file: path) }
+        guard fstat(descriptor, &status) == 0 else {
+            throw InputError("cannot read the file: \(systemReason())", file: path)
+        }
         guard status.st_mode & S_IFMT == S_IFREG else { throw InputError("is not a regular file", file: path) }
         let count = Int(status.st_size)
         guard count > 0 else {

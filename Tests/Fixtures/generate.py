@@ -55,4 +55,7 @@ def main(wanted: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    # PEFT writes sets as lists: their order follows the hash seed, which only the environment can set.
+    if os.environ.get("PYTHONHASHSEED") != "0":
+        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, "PYTHONHASHSEED": "0"})
     sys.exit(main(sys.argv[1:]))

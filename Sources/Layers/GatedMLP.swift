@@ -1,0 +1,28 @@
+import Tensors
+
+/// The gated feed-forward layer of Llama: `down(silu(gate(x)) · up(x))` (Shazeer 2020).
+public final class GatedMLP: Module {
+    /// `[intermediateSize, hiddenSize]`.
+    public let gateProjection: Linear
+    /// `[intermediateSize, hiddenSize]`.
+    public let upProjection: Linear
+    /// `[hiddenSize, intermediateSize]`.
+    public let downProjection: Linear
+
+    /// The projections `gate_proj`, `up_proj` and `down_proj` of a scope.
+    public init(_ scope: ParameterScope, hiddenSize: Int, intermediateSize: Int, bias: Bool) throws {
+        gateProjection = try Linear(scope["gate_proj"], in: hiddenSize, out: intermediateSize, bias: bias)
+        upProjection = try Linear(scope["up_proj"], in: hiddenSize, out: intermediateSize, bias: bias)
+        downProjection = try Linear(scope["down_proj"], in: intermediateSize, out: hiddenSize, bias: bias)
+    }
+
+    /// The projections.
+    public var children: [(name: String, module: any Module)] {
+        [("gate_proj", gateProjection), ("up_proj", upProjection), ("down_proj", downProjection)]
+    }
+
+    /// `[T, hiddenSize]` to `[T, hiddenSize]`.
+    public func callAsFunction(_ x: Tensor, _ context: ForwardContext) -> Tensor {
+        downProjection(siluMultiply(gate: gateProjection(x, context), up: upProjection(x, context)), context)
+    }
+}

@@ -1,0 +1,74 @@
+import Tensors
+
+/// Applies an affine map: `y = x Wᵀ + b`, plus what the active adapters add to it.
+///
+/// The weight stays under its own key whatever is attached: an adapter is in a slot, not in a subclass, so adapters and the storage
+/// of the weight never multiply.
+public final class Linear: Module {
+    /// `[out, in]`.
+    public let weight: Parameter
+    /// `[out]`, or nil.
+    public let bias: Parameter?
+    /// Adapters by name, in the order attached. Which of them apply is the context's to say.
+    public private(set) var adapters: [(name: String, adapter: any LinearAdapter)] = []
+
+    /// A layer over existing parameters, such as a head tied to the embedding.
+    public init(weight: Parameter, bias: Parameter? = nil) {
+        precondition(
+            weight.value.shape.count == 2 && (bias.map { $0.value.shape == [weight.value.rows] } ?? true),
+            "a weight of shape \(weight.value.shape) with a bias of \(bias?.value.shape ?? [])")
+        self.weight = weight
+        self.bias = bias
+    }
+
+    /// A layer with the parameters `weight` and, where asked, `bias` of a scope.
+    public convenience init(_ scope: ParameterScope, in inputs: Int, out outputs: Int, bias: Bool = false) throws {
+        self.init(
+            weight: try scope.parameter("weight", shape: [outputs, inputs]),
+            bias: bias ? try scope.parameter("bias", shape: [outputs]) : nil)
+    }
+
+    /// The size of an input row.
+    public var inputSize: Int { weight.value.columns }
+    /// The size of an output row.
+    public var outputSize: Int { weight.value.rows }
+
+    /// The layer's own parameters.
+    public var ownParameters: [(name: String, parameter: Parameter)] {
+        [("weight", weight)] + (bias.map { [("bias", $0)] } ?? [])
+    }
+
+    /// The adapters.
+    public var children: [(name: String, module: any Module)] { adapters.map { ($0.name, $0.adapter) } }
+
+    /// Puts an adapter in the slot, replacing one of the same name.
+    public func attach(_ adapter: any LinearAdapter, name: String) {
+        if let index = adapters.firstIndex(where: { $0.name == name }) {
+            adapters[index].adapter = adapter
+        } else {
+            adapters.append((name, adapter))
+        }
+    }
+
+    /// Takes an adapter out of the slot.
+    public func detach(_ name: String) { adapters.removeAll { $0.name == name } }
+
+    /// The adapter of a name, if there is one.
+    public func adapter(_ name: String) -> (any LinearAdapter)? { adapters.first { $0.name == name }?.adapter }
+
+    /// What the layer multiplies by in a context.
+    public func operands(_ context: ForwardContext) -> LinearOperands {
+        LinearOperands(
+            weight: context.value(weight), bias: bias.map(context.value),
+            lowRank: context.adapters.compactMap { adapter($0)?.update(context) }.map {
+                switch $0 {
+                case .lowRank(let term): term
+                }
+            })
+    }
+
+    /// `[T, in]` to `[T, out]`.
+    public func callAsFunction(_ x: Tensor, _ context: ForwardContext) -> Tensor {
+        operands(context)(x, isDecoding: context.isDecoding)
+    }
+}

@@ -1,0 +1,47 @@
+import CKernels
+
+extension Tensor {
+    /// `a + b`, elementwise, of one shape. Gradient: that of the sum, to both.
+    public static func + (a: Tensor, b: Tensor) -> Tensor {
+        precondition(a.shape == b.shape, "cannot add shapes \(a.shape) and \(b.shape)")
+        let out = Tensor(uninitialized: a.shape, device: a.device)
+        a.device.kernels.add(out.floats, a.floats, b.floats, Int64(a.count))
+        return out.recorded(from: [a, b]) { [$0, $0] }
+    }
+
+    /// `factor · a`. Gradient: `factor · dy`.
+    public func scaled(by factor: Float) -> Tensor {
+        let out = Tensor(uninitialized: shape, device: device)
+        device.kernels.scale(out.floats, floats, factor, Int64(count))
+        return out.recorded(from: [self]) { [$0.scaled(by: factor)] }
+    }
+
+    /// Adds `factor · other` into this tensor's memory: for gradients and optimizer states, never for a tensor on a tape.
+    public func addInPlace(_ other: Tensor, factor: Float = 1) {
+        precondition(shape == other.shape, "cannot add shape \(other.shape) into \(shape)")
+        device.kernels.add_scaled(floats, other.floats, factor, Int64(count))
+    }
+
+    /// The sum of all elements, in f64.
+    public var sum: Double { device.kernels.sum(floats, Int64(count)) }
+
+    /// The sum of all elements' squares, in f64.
+    public var sumOfSquares: Double { device.kernels.sum_of_squares(floats, Int64(count)) }
+}
+
+/// The gated activation of Llama's MLP: `silu(gate) · up`, where `silu(g) = g / (1 + e^-g)`. Both inputs of one shape.
+public func siluMultiply(gate: Tensor, up: Tensor) -> Tensor {
+    precondition(gate.shape == up.shape, "gate of shape \(gate.shape), up of shape \(up.shape)")
+    let out = Tensor(uninitialized: gate.shape, device: gate.device)
+    gate.device.kernels.silu_multiply_forward(out.floats, gate.floats, up.floats, Int64(gate.count))
+    let (g, u) = (gate.detached, up.detached)
+    return out.recorded(from: [gate, up]) { dout in
+        // In the forward pass this was: out = silu(gate) * up.
+        let (dgate, dup) = (
+            Tensor(uninitialized: g.shape, device: g.device), Tensor(uninitialized: u.shape, device: u.device)
+        )
+        g.device.kernels.silu_multiply_backward(
+            dgate.floats, dup.floats, dout.floats, g.floats, u.floats, Int64(g.count))
+        return [dgate, dup]
+    }
+}
