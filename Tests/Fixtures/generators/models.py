@@ -174,14 +174,16 @@ def generate(folder: pathlib.Path) -> None:
     write_hub_config(target, {"type": "linear", "factor": 4.0})
 
     target = folder / "tiny-yarn"
-    scaling = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32, "attention_factor": 0.8,
-               "beta_fast": 8.0, "beta_slow": 1.0}
-    save(target, llama(rope_parameters={**scaling, "rope_theta": 10000.0}), torch.bfloat16, "llama")
+    # The ramp goes from dimension 1 to 4 of 8.
+    scaling = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 64, "attention_factor": 0.8,
+               "beta_fast": 1.5, "beta_slow": 0.25}
+    save(target, llama(max_position_embeddings=256, rope_parameters={**scaling, "rope_theta": 10000.0}),
+         torch.bfloat16, "llama")
     write_golden(target)
     write_hub_config(target, scaling)
     # beta_fast, beta_slow and attention_factor left to their defaults.
     write_other_config(target, "defaults", {"rope_parameters": {
-        "rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32, "rope_theta": 10000.0}})
+        "rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 64, "rope_theta": 10000.0}})
 
     target = folder / "tiny-qwen2"
     shape = {**SHAPE, "vocab_size": VOCABULARY + 16}
