@@ -1,0 +1,103 @@
+import Files
+
+/// The error for a key that a section does not have: it names the key's own section, or our name for what another tool calls it,
+/// or the nearest key.
+func unknownKey(_ entry: RecipeNode.Entry, in section: String, known: [String]) -> InputError {
+    entry.place.fault("unknown key `\(section).\(entry.key)`", hint: hint(for: entry.key, known: known))
+}
+
+/// The error for a section that there is none of; see ``unknownKey(_:in:known:)``.
+func unknownSection(_ entry: RecipeNode.Entry) -> InputError {
+    entry.place.fault(
+        "unknown section `\(entry.key)`", hint: hint(for: entry.key, known: RecipeReference.sections.map(\.name)))
+}
+
+private func hint(for key: String, known: [String]) -> String {
+    let name = key.lowercased()
+    let homes = RecipeReference.keys.filter { $0.name == name }.map { "`\($0.path)`" }
+    if !known.contains(name), let home = homes.first { return "it is written \(home)" }
+    if let ours = foreignNames[name] { return ours.hasPrefix("`") ? "here it is \(ours)" : ours }
+    if let nearest = nearestName(to: key, among: known) { return "did you mean `\(nearest)`?" }
+    if let nearest = nearestName(to: key, among: RecipeReference.keys.map(\.name)),
+        let home = RecipeReference.keys.first(where: { $0.name == nearest })
+    {
+        return "did you mean `\(home.path)`?"
+    }
+    return "there are " + known.map { "`\($0)`" }.joined(separator: ", ")
+}
+
+/// What Hugging Face's Trainer, TRL, PEFT, Axolotl, LLaMA-Factory and torchtune call things, and what to write here: one of our
+/// keys, in backquotes, or a sentence.
+private let foreignNames: [String: String] = [
+    // The model.
+    "model_name_or_path": "`model.path`", "pretrained_model_name_or_path": "`model.path`", "base_model": "`model.path`",
+    "base_model_name_or_path": "`model.path`", "model_id": "`model.path`", "model_name": "`model.path`",
+    "torch_dtype": "`model.precision`", "dtype": "`model.precision`", "bf16": "`model.precision`",
+    "fp16": "`model.precision`",
+    "mixed_precision": "`model.precision`", "load_in_4bit": "`model.weights`", "load_in_8bit": "`model.weights`",
+    "quantization_config": "`model.weights`", "quantization_bit": "`model.weights`",
+    // The adapter.
+    "peft_type": "`adapter.type`", "finetuning_type": "`adapter.type`", "lora_r": "`adapter.r`",
+    "lora_rank": "`adapter.r`",
+    "rank": "`adapter.r`", "alpha": "`adapter.lora_alpha`", "dropout": "`adapter.lora_dropout`",
+    "lora_target": "`adapter.target_modules`", "lora_target_modules": "`adapter.target_modules`",
+    "lora_target_linear": "`adapter.target_modules: all-linear`", "use_rs_lora": "`adapter.use_rslora`",
+    "lora_bias": "`adapter.bias`", "adapter_name_or_path": "`adapter.init_from`",
+    "lora_model_dir": "`adapter.init_from`",
+    "task_type": "it is left out: PEFT's task follows from the objective",
+    "inference_mode": "it is left out: a run always trains",
+    "fan_in_fan_out": "it is left out: the model's family says it",
+    // The data.
+    "train_file": "`dataset.train`", "dataset_name": "`dataset.train`", "dataset_path": "`dataset.train`",
+    "data_path": "`dataset.train`", "data_files": "`dataset.train`", "train_dataset": "`dataset.train`",
+    "datasets": "`dataset.train`",
+    "validation_file": "`dataset.eval`", "eval_file": "`dataset.eval`", "eval_dataset": "`dataset.eval`",
+    "test_size": "`dataset.eval`, a share or a file", "val_size": "`dataset.eval`, a share or a file",
+    "val_set_size": "`dataset.eval`, a share or a file", "dataset_text_field": "`dataset.columns`",
+    "max_seq_length": "`dataset.max_length`", "max_seq_len": "`dataset.max_length`",
+    "model_max_length": "`dataset.max_length`",
+    "sequence_len": "`dataset.max_length`", "cutoff_len": "`dataset.max_length`", "block_size": "`dataset.max_length`",
+    "per_device_train_batch_size": "`dataset.rows_per_batch`", "per_device_eval_batch_size": "`dataset.rows_per_batch`",
+    "train_batch_size": "`dataset.rows_per_batch`", "micro_batch_size": "`dataset.rows_per_batch`",
+    "batch_size": "`dataset.rows_per_batch`", "sample_packing": "`dataset.packing`", "packed": "`dataset.packing`",
+    "shuffle_dataset": "`dataset.shuffle`", "truncation_mode": "`dataset.overflow`",
+    "padding_free": "it is left out: there is never any padding",
+    "packing_strategy": "it is left out: packing is best-fit-decreasing",
+    // The objective.
+    "loss": "`objective.type`", "stage": "`objective.type`", "rl": "`objective.type`",
+    "assistant_only_loss": "`objective.train_on: assistant`",
+    "completion_only_loss": "`objective.train_on: completion`",
+    "train_on_inputs": "`objective.train_on: all`", "train_on_prompt": "`objective.train_on: all`",
+    // The optimizer.
+    "optim": "`optimizer.type`", "optimizer_type": "`optimizer.type`", "lr": "`optimizer.learning_rate`",
+    "lr_scheduler_type": "`optimizer.schedule`", "lr_scheduler": "`optimizer.schedule`",
+    "warmup_ratio": "`optimizer.warmup_steps`, where a value below 1 is a share",
+    "num_warmup_steps": "`optimizer.warmup_steps`", "lr_warmup_steps": "`optimizer.warmup_steps`",
+    "lr_scheduler_kwargs": "`optimizer.min_lr_rate` and `optimizer.decay_steps`",
+    "min_lr_ratio": "`optimizer.min_lr_rate`",
+    "min_lr": "`optimizer.min_lr_rate`, a share of the learning rate", "num_decay_steps": "`optimizer.decay_steps`",
+    "num_stable_steps": "`optimizer.decay_steps`: what is neither warm-up nor decay is stable",
+    "betas": "`optimizer.beta1` and `optimizer.beta2`", "adam_beta1": "`optimizer.beta1`",
+    "adam_beta2": "`optimizer.beta2`",
+    "adam_epsilon": "`optimizer.epsilon`", "eps": "`optimizer.epsilon`",
+    "gradient_clipping": "`optimizer.max_grad_norm`",
+    "clip_grad_norm": "`optimizer.max_grad_norm`", "grad_clip": "`optimizer.max_grad_norm`",
+    // The run.
+    "num_train_epochs": "`training.epochs`", "num_epochs": "`training.epochs`",
+    "max_train_steps": "`training.max_steps`",
+    "iters": "`training.max_steps`", "grad_accumulation_steps": "`training.gradient_accumulation_steps`",
+    "accumulation_steps": "`training.gradient_accumulation_steps`", "data_seed": "`training.seed`",
+    "gradient_checkpointing": "`training.recompute: layer`", "activation_checkpointing": "`training.recompute: layer`",
+    "grad_checkpoint": "`training.recompute: layer`", "num_threads": "`training.threads`",
+    "n_threads": "`training.threads`",
+    "eval_strategy": "`training.eval_steps`", "evaluation_strategy": "`training.eval_steps`",
+    "eval_every": "`training.eval_steps`",
+    "load_best_model_at_end": "`training.keep_best`", "patience": "`training.early_stopping_patience`",
+    // The output.
+    "output_dir": "`output.path`", "save_strategy": "`output.save_steps`", "save_every": "`output.save_steps`",
+    "save_total_limit": "`output.keep_checkpoints`",
+    "logging_steps": "it is left out: every step is in metrics.jsonl",
+    "report_to": "it is left out: every step is in metrics.jsonl",
+    "resume_from_checkpoint": "it is a flag: `graft train RECIPE --resume`",
+    "overwrite_output_dir": "it is a flag: `graft train RECIPE --overwrite`",
+]

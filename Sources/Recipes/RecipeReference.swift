@@ -1,0 +1,64 @@
+/// Every key that a recipe can have, for the manual and for error messages.
+public struct RecipeReference: Equatable, Sendable {
+    /// The section's name.
+    public var section: String
+    /// The key's name in its section.
+    public var name: String
+    /// The method that the key belongs to, such as `type: lora`; nil where it is for all.
+    public var method: String?
+    /// What may be written.
+    public var kind: String
+    /// What stands where nothing is written, as YAML; nil where the key is required.
+    public var defaultValue: String?
+    /// What the key does.
+    public var summary: String
+
+    /// The section and the key.
+    public var path: String { section + "." + name }
+
+    /// The sections in order, each with what it decides.
+    public static let sections: [(name: String, summary: String)] = [
+        (ModelSettings.name, ModelSettings.summary), (LoRASettings.name, LoRASettings.summary),
+        (DatasetSettings.name, DatasetSettings.summary), (SFTSettings.name, SFTSettings.summary),
+        (OptimizerSettings.name, OptimizerSettings.summary), (TrainingSettings.name, TrainingSettings.summary),
+        (OutputSettings.name, OutputSettings.summary),
+    ]
+
+    /// The keys in order.
+    public static let keys: [RecipeReference] =
+        keys(of: ModelSettings.self)
+        + [type(in: LoRASettings.name, AdapterSettings.types, "The method.")]
+        + keys(of: LoRASettings.self, method: "type: lora")
+        + keys(of: DatasetSettings.self)
+        + [type(in: SFTSettings.name, ObjectiveSettings.types, "The method.")]
+        + keys(of: SFTSettings.self, method: "type: sft")
+        + keys(of: OptimizerSettings.self) + keys(of: TrainingSettings.self) + keys(of: OutputSettings.self)
+
+    /// The keys as Markdown, a table for each section.
+    public static var markdown: String {
+        sections.map { section in
+            let rows = keys.filter { $0.section == section.name }.map { key in
+                let value = key.defaultValue.map { $0 == "null" ? "" : "`\($0)`" } ?? "required"
+                return "| `\(key.name)` | \(key.kind.replacing("|", with: "\\|")) | \(value) | \(key.summary) |"
+            }
+            return "**`\(section.name)`** \(section.summary)\n\n| key | value | default | |\n|---|---|---|---|\n"
+                + rows.joined(separator: "\n")
+        }.joined(separator: "\n\n") + "\n"
+    }
+
+    private static func keys<Section: RecipeSection>(of type: Section.Type, method: String? = nil) -> [RecipeReference]
+    {
+        let defaults = Section()
+        return Section.keys.map { key in
+            RecipeReference(
+                section: Section.name, name: key.name, method: method, kind: key.kind,
+                defaultValue: key.isRequired ? nil : yamlText(key.write(defaults)), summary: key.summary)
+        }
+    }
+
+    private static func type(in section: String, _ types: [String], _ summary: String) -> RecipeReference {
+        RecipeReference(
+            section: section, name: "type", kind: types.map { "`\($0)`" }.joined(separator: ", "), defaultValue: nil,
+            summary: summary)
+    }
+}

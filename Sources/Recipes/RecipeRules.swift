@@ -1,0 +1,150 @@
+import Files
+
+/// What several keys of a recipe demand of each other, and the defaults that follow from other keys.
+struct RecipeRules {
+    private let places: [String: RecipePlace]
+    private let file: String
+
+    init(sections: [RecipeNode.Entry], file: String) {
+        var places: [String: RecipePlace] = [:]
+        for section in sections {
+            for entry in section.value.entries ?? [] { places["\(section.key).\(entry.key)"] = entry.value.place }
+        }
+        self.places = places
+        self.file = file
+    }
+
+    /// Checks the whole recipe and fills in what follows.
+    ///
+    /// - Throws: ``InputError`` at the key that has to change.
+    func settle(_ recipe: inout Recipe) throws {
+        try settleBatches(&recipe.dataset)
+        try settleSchedule(&recipe.optimizer)
+        try checkOptimizer(recipe.optimizer)
+        try checkStream(recipe)
+        try checkEvaluation(recipe)
+        if case .lora(let settings) = recipe.adapter { try checkLoRA(settings) }
+    }
+
+    private func fault(_ key: String, _ message: String, hint: String? = nil) -> InputError {
+        (places[key] ?? RecipePlace(file: file)).fault(message, hint: hint)
+    }
+
+    private func settleBatches(_ dataset: inout DatasetSettings) throws {
+        if dataset.rowsPerBatch != nil && dataset.tokensPerBatch != nil {
+            throw fault(
+                "dataset.rows_per_batch", "`dataset.rows_per_batch` and `dataset.tokens_per_batch` are both given",
+                hint: "keep one; null takes the other back")
+        }
+        if dataset.packing {
+            guard let budget = dataset.tokensPerBatch else {
+                throw fault("dataset.packing", "`dataset.packing: true` needs `dataset.tokens_per_batch`")
+            }
+            guard budget >= dataset.maxLength else {
+                throw fault(
+                    "dataset.tokens_per_batch",
+                    "`dataset.tokens_per_batch` (\(budget)) must be at least `dataset.max_length` (\(dataset.maxLength)) with packing"
+                )
+            }
+        }
+        if dataset.rowsPerBatch == nil && dataset.tokensPerBatch == nil {
+            dataset.rowsPerBatch = DatasetSettings.defaultRowsPerBatch
+        }
+    }
+
+    private func settleSchedule(_ optimizer: inout OptimizerSettings) throws {
+        let decays = optimizer.schedule == .warmupStableDecay
+        if decays {
+            optimizer.decaySteps = optimizer.decaySteps ?? OptimizerSettings.defaultDecaySteps
+        } else if optimizer.decaySteps != nil {
+            throw fault(
+                "optimizer.decay_steps", "`optimizer.decay_steps` needs `optimizer.schedule: warmup_stable_decay`")
+        }
+        if optimizer.minLRRate != 0 && !decays && optimizer.schedule != .cosine {
+            throw fault(
+                "optimizer.min_lr_rate",
+                "`optimizer.min_lr_rate` needs `optimizer.schedule` cosine or warmup_stable_decay")
+        }
+        if case .share(let warmup) = optimizer.warmupSteps, case .share(let decay) = optimizer.decaySteps,
+            warmup + decay > 1
+        {
+            throw fault("optimizer.decay_steps", "warm-up and decay together are longer than the run")
+        }
+    }
+
+    private func checkOptimizer(_ optimizer: OptimizerSettings) throws {
+        let defaults = OptimizerSettings()
+        switch optimizer.type {
+        case .adamw:
+            if optimizer.momentum != 0 {
+                throw fault("optimizer.momentum", "`optimizer.momentum` needs `optimizer.type: sgd`")
+            }
+        case .sgd:
+            let adam = [
+                ("beta1", optimizer.beta1 == defaults.beta1), ("beta2", optimizer.beta2 == defaults.beta2),
+                ("epsilon", optimizer.epsilon == defaults.epsilon),
+            ]
+            for (name, isDefault) in adam where !isDefault {
+                throw fault("optimizer.\(name)", "`optimizer.\(name)` needs `optimizer.type: adamw`")
+            }
+        }
+    }
+
+    private func checkStream(_ recipe: Recipe) throws {
+        guard recipe.dataset.streaming else { return }
+        guard recipe.training.maxSteps != nil else {
+            throw fault(
+                "dataset.streaming", "`dataset.streaming: true` needs `training.max_steps`",
+                hint: "a stream's length is not known beforehand")
+        }
+        if case .share = recipe.dataset.eval {
+            throw fault("dataset.eval", "`dataset.eval` must be a file with `dataset.streaming: true`")
+        }
+    }
+
+    private func checkEvaluation(_ recipe: Recipe) throws {
+        let training = recipe.training
+        let demands: [(String, Bool)] = [
+            ("eval_steps", training.evalSteps != nil),
+            ("early_stopping_patience", training.earlyStoppingPatience != nil),
+            ("keep_best", training.keepBest),
+        ]
+        for (name, isAsked) in demands where isAsked {
+            guard recipe.dataset.eval != nil else {
+                throw fault("training.\(name)", "`training.\(name)` needs `dataset.eval`")
+            }
+            guard training.evalSteps != nil else {
+                throw fault("training.\(name)", "`training.\(name)` needs `training.eval_steps`")
+            }
+        }
+        if training.earlyStoppingThreshold != 0 && training.earlyStoppingPatience == nil {
+            throw fault(
+                "training.early_stopping_threshold",
+                "`training.early_stopping_threshold` needs `training.early_stopping_patience`")
+        }
+    }
+
+    private func checkLoRA(_ settings: LoRASettings) throws {
+        for row in settings.rankPattern.rows where row.value < 1 {
+            throw fault(
+                "adapter.rank_pattern", "`adapter.rank_pattern.\(row.key)` must be at least 1, not \(row.value)")
+        }
+        for row in settings.alphaPattern.rows where row.value <= 0 {
+            throw fault("adapter.alpha_pattern", "`adapter.alpha_pattern.\(row.key)` must be above 0, not \(row.value)")
+        }
+        if let layer = settings.layersToTransform?.first(where: { $0 < 0 }) {
+            throw fault(
+                "adapter.layers_to_transform", "`adapter.layers_to_transform` counts from 0; there is no layer \(layer)"
+            )
+        }
+        if settings.layersPattern != nil && settings.layersToTransform == nil {
+            throw fault("adapter.layers_pattern", "`adapter.layers_pattern` needs `adapter.layers_to_transform`")
+        }
+        if settings.layersToTransform != nil, case .only(.pattern) = settings.targetModules {
+            throw fault(
+                "adapter.layers_to_transform",
+                "`adapter.layers_to_transform` cannot stand beside a pattern in `adapter.target_modules`",
+                hint: "name the layers in the pattern")
+        }
+    }
+}

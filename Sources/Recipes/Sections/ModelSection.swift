@@ -1,0 +1,59 @@
+import Files
+
+/// The type in which products are computed.
+public enum ComputePrecision: String, CaseIterable, Sendable {
+    /// 32-bit floats.
+    case f32
+}
+
+extension ComputePrecision: RecipeChoice {
+    init(reading node: RecipeNode, as keyPath: String) throws {
+        guard case .string(let word) = node.content else { throw Self.wrongKind(node, keyPath) }
+        if ["bf16", "bfloat16", "fp16", "f16", "float16"].contains(word) {
+            throw node.place.fault(
+                "`\(keyPath): \(word)` is not there: this version computes in f32",
+                hint: "`model.weights: bf16` halves the memory of the frozen weights")
+        }
+        guard let value = Self(rawValue: word) else { throw Self.wrongKind(node, keyPath) }
+        self = value
+    }
+}
+
+/// How the frozen weights are kept in memory.
+public enum WeightStorage: String, CaseIterable, RecipeChoice {
+    /// 32-bit floats.
+    case f32
+    /// bfloat16, two bytes a weight, widened as they are used.
+    case bf16
+}
+
+/// `model:`, the network that is trained.
+public struct ModelSettings: Equatable, Sendable {
+    /// A `.gguf` file, a Hugging Face folder, or `org/name` in the local Hugging Face cache.
+    public var path = ""
+    /// The type in which products are computed.
+    public var precision = ComputePrecision.f32
+    /// How the frozen weights are kept. Weights that are trained are always f32.
+    public var weights = WeightStorage.f32
+
+    /// The defaults, with no model named.
+    public init() {}
+}
+
+extension ModelSettings: RecipeSection {
+    static let name = "model"
+    static let summary = "The network that is trained."
+
+    static var keys: [RecipeKey<Self>] {
+        [
+            RecipeKey(
+                "path", \.path, required: true,
+                "A `.gguf` file, a Hugging Face folder, or `org/name` in the local Hugging Face cache."),
+            RecipeKey("precision", \.precision, "The type in which products are computed."),
+            RecipeKey(
+                "weights", \.weights,
+                "How the frozen weights are kept in memory. bf16 takes half of f32; weights that are trained are always f32."
+            ),
+        ]
+    }
+}

@@ -1,0 +1,72 @@
+/// Which activations are computed again in the backward pass instead of being kept.
+public enum RecomputeRule: String, CaseIterable, RecipeChoice {
+    /// None: fastest.
+    case none
+    /// All inside a layer: memory of one layer instead of all, for about a third more time. Results are the same to the bit.
+    case layer
+}
+
+/// `training:`, how long and with what.
+public struct TrainingSettings: Equatable, Sendable {
+    /// Passes over the training rows; not used where ``maxSteps`` is set.
+    public var epochs = 1
+    /// Optimizer steps, going on into new epochs as needed.
+    public var maxSteps: Int?
+    /// Micro-batches in an optimizer step.
+    public var gradientAccumulationSteps = 1
+    /// What every random choice is drawn from.
+    public var seed = 42
+    /// Which activations are computed again.
+    public var recompute = RecomputeRule.none
+    /// Threads; 0 for one on each core. Results do not depend on it.
+    public var threads = 0
+    /// Evaluate every so many steps too; nil for only before and after.
+    public var evalSteps: Int?
+    /// Stop after this many evaluations in a row without an improvement.
+    public var earlyStoppingPatience: Int?
+    /// What counts as an improvement of the evaluation's loss.
+    public var earlyStoppingThreshold = 0.0
+    /// Whether the weights of the best evaluation are saved instead of the last ones.
+    public var keepBest = false
+
+    /// The defaults.
+    public init() {}
+}
+
+extension TrainingSettings: RecipeSection {
+    static let name = "training"
+    static let summary = "How long, and with what."
+
+    static var keys: [RecipeKey<Self>] {
+        [
+            RecipeKey(
+                "epochs", \.epochs, range: .atLeast(1), "Passes over the training rows; max_steps goes before it."),
+            RecipeKey(
+                "max_steps", optional: \.maxSteps, range: .atLeast(1),
+                "Optimizer steps, going on into new epochs as needed."),
+            RecipeKey(
+                "gradient_accumulation_steps", \.gradientAccumulationSteps, range: .atLeast(1),
+                "Micro-batches in an optimizer step."),
+            RecipeKey("seed", \.seed, range: .atLeast(0), "What every random choice is drawn from."),
+            RecipeKey(
+                "recompute", \.recompute,
+                "`layer` computes activations again in the backward pass: less memory, about a third more time, the same result."
+            ),
+            RecipeKey(
+                "threads", \.threads, range: .within(0...4096),
+                "Threads; 0 is one on each core. The result does not depend on it."),
+            RecipeKey(
+                "eval_steps", optional: \.evalSteps, range: .atLeast(1),
+                "Evaluate every so many steps, besides before and after."),
+            RecipeKey(
+                "early_stopping_patience", optional: \.earlyStoppingPatience, range: .atLeast(1),
+                "Stop after this many evaluations in a row without an improvement. Needs eval_steps."),
+            RecipeKey(
+                "early_stopping_threshold", \.earlyStoppingThreshold, range: .atLeast(0),
+                "By how much the evaluation's loss must fall to count as an improvement."),
+            RecipeKey(
+                "keep_best", \.keepBest,
+                "Save the weights of the best evaluation instead of the last ones. Needs eval_steps."),
+        ]
+    }
+}

@@ -1,0 +1,32 @@
+import Recipes
+import TestSupport
+import Testing
+
+@Suite struct RecipeReferenceTests {
+    @Test func everyKeyIsDescribed() {
+        #expect(RecipeReference.keys.count > 50)
+        #expect(Set(RecipeReference.keys.map(\.path)).count == RecipeReference.keys.count)
+        for key in RecipeReference.keys {
+            #expect(key.summary.hasSuffix(".") && key.summary.count > 10, "\(key.path)")
+            #expect(RecipeReference.sections.contains { $0.name == key.section }, "\(key.path)")
+        }
+    }
+
+    /// What the reference calls a default is what a recipe without the key gets.
+    @Test func defaultsAreThoseOfAShortRecipe() throws {
+        let text = shortest + "\nadapter: { type: lora }"
+        let plain = try RecipeReader.read(text: text, file: "r.yaml")
+        for key in RecipeReference.keys {
+            guard let value = key.defaultValue else { continue }
+            let written = try RecipeReader.read(text: text, file: "r.yaml", overrides: ["\(key.path)=\(value)"])
+            #expect(written == plain, "\(key.path)")
+        }
+    }
+
+    @Test func theManualHasALineForEachKey() {
+        let lines = RecipeReference.markdown.split(separator: "\n")
+        for key in RecipeReference.keys {
+            #expect(lines.contains { $0.hasPrefix("| `\(key.name)` |") && $0.contains(key.summary) }, "\(key.path)")
+        }
+    }
+}
