@@ -1,0 +1,195 @@
+// The gradients of attention. In the forward pass, for query i and key j:
+//     p[i, j] = exp(scale q[i] k[j] - lse[i])      out[i] = sum over j of p[i, j] v[j]
+// so with dp[i, j] = dout[i] v[j], delta[i] = dout[i] out[i] and ds[i, j] = p[i, j] (dp[i, j] - delta[i]):
+//     dq[i] = scale sum over j of ds[i, j] k[j]    dk[j] = scale sum over i of ds[i, j] q[i]    dv[j] = sum over i of p[i, j] dout[i]
+//
+// A task owns the dq of a block of queries, or the dk and dv of a block of keys, whose readers it visits in order. Both compute p
+// and ds anew: that costs two products of seven, and no sum is split.
+#include "attention_readers.h"
+
+struct backward_job {
+    float *dq;
+    const float *dout, *out, *lse, *q, *k, *v;
+    float *delta; // [T, H]
+    const struct attention_layout *layout;
+    const struct query_block *queries;
+    struct reader_index keys;
+    int64_t T, H, K, D;
+    float scale;
+};
+
+BODY void delta_rows_body(const struct backward_job *job, int64_t first, int64_t last) {
+    int64_t D = job->D;
+    for (int64_t i = first; i < last; i++) {
+        vector sum = {0};
+        for (int64_t d = 0; d < D; d += LANES)
+            sum = load_some(job->dout + i * D + d, D - d) * load_some(job->out + i * D + d, D - d) + sum;
+        job->delta[i] = lane_sum(sum);
+    }
+}
+VARIANTS(delta_rows, (const struct backward_job *job, int64_t first, int64_t last), (job, first, last))
+
+static void delta_task(void *context, int64_t task) {
+    const struct backward_job *job = context;
+    int64_t rows = rows_per_task(job->D);
+    delta_rows(job, task * rows, smaller(job->T * job->H, (task + 1) * rows));
+}
+
+// Working set of a task: of two operands the transposes, of two the copies with whole vectors, and the two tiles.
+struct tiles {
+    float *left, *right;  // [D, 64]
+    float *p, *ds;        // [64, 64]
+    float *first, *second; // results, [64, D rounded up]
+    float *copy;          // [64, D rounded up]
+};
+
+static struct tiles make_tiles(int64_t D) {
+    int64_t width = round_to_lanes(D);
+    float *buffer = pool_scratch((size_t)(TILE * (2 * D + 2 * TILE + 3 * width)) * sizeof(float));
+    struct tiles t = {.left = buffer, .right = buffer + TILE * D};
+    t.p = t.right + TILE * D, t.ds = t.p + TILE * TILE;
+    t.first = t.ds + TILE * TILE, t.second = t.first + TILE * width, t.copy = t.second + TILE * width;
+    return t;
+}
+
+BODY void write_rows(float *out, int64_t out_row, const float *in, int64_t rows, int64_t D, float factor, bool adds) {
+    int64_t width = round_to_lanes(D);
+    for (int64_t i = 0; i < rows; i++)
+        for (int64_t d = 0; d < D; d += LANES) {
+            float *to = out + i * out_row + d;
+            vector value = load(in + i * width + d) * splat(factor);
+            store_some(to, adds ? load_some(to, D - d) + value : value, D - d);
+        }
+}
+
+// dq: tiles are transposed, [keys, queries], as in the forward pass.
+BODY void queries_meet_keys(const struct backward_job *job, const struct tiles *t, const float *lse, const float *delta,
+                            const float *keys, const float *values, int64_t count, int64_t rows, bool diagonal, bool first) {
+    int64_t D = job->D, row = job->K * D, queries = round_to_lanes(rows), width = round_to_lanes(D), keys_row;
+    tile_product(t->p, TILE, keys, row, 1, t->left, TILE, count, queries, D, false);
+    tile_product(t->ds, TILE, values, row, 1, t->right, TILE, count, queries, D, false);
+    for (int64_t j = 0; j < count; j++) {
+        for (int64_t i = 0; i < queries; i += LANES) {
+            vector p = vector_exp(load(t->p + j * TILE + i) - load(lse + i));
+            store(t->ds + j * TILE + i, p * (load(t->ds + j * TILE + i) - load(delta + i)));
+        }
+        for (int64_t i = 0; diagonal && i < smaller(j, queries); i++) t->ds[j * TILE + i] = 0;
+    }
+    keys = whole_vectors(t->copy, keys, row, count, D, &keys_row);
+    tile_product(t->first, width, t->ds, 1, TILE, keys, keys_row, rows, width, count, !first);
+}
+
+BODY void query_gradient_body(const struct backward_job *job, int64_t task) {
+    const struct query_block *block = &job->queries[task / job->H];
+    const struct attention_sequence *sequence = &job->layout->sequences[block->sequence];
+    int64_t H = job->H, D = job->D, row = job->K * D, head = task % H, key_head = head / (H / job->K) * D;
+    int64_t start = sequence->start + block->first, at = (start * H + head) * D;
+    struct tiles t = make_tiles(D);
+    float lse[TILE] = {0}, delta[TILE] = {0};
+    for (int64_t i = 0; i < block->rows; i++)
+        lse[i] = job->lse[(start + i) * H + head], delta[i] = job->delta[(start + i) * H + head];
+    transpose_tile(t.left, job->q + at, H * D, block->rows, D, job->scale);
+    transpose_tile(t.right, job->dout + at, H * D, block->rows, D, 1.0f);
+    bool first = true;
+    for (int32_t s = 0; s < sequence->segment_count; s++) {
+        struct segment_keys segment =
+            keys_of_segment(job->layout, &job->layout->segments[sequence->first_segment + s], job->k, job->v, row);
+        for (int64_t j = 0; j < segment.count; j += TILE, first = false)
+            queries_meet_keys(job, &t, lse, delta, segment.keys + j * row + key_head, segment.values + j * row + key_head,
+                              smaller(TILE, segment.count - j), block->rows, false, first);
+    }
+    for (int64_t j = 0; j <= block->first; j += TILE, first = false) {
+        int64_t from = (sequence->start + j) * row + key_head;
+        bool diagonal = j == block->first;
+        queries_meet_keys(job, &t, lse, delta, job->k + from, job->v + from, diagonal ? block->rows : TILE, block->rows,
+                          diagonal, first);
+    }
+    write_rows(job->dq + at, H * D, t.first, block->rows, D, job->scale, false);
+}
+VARIANTS(query_gradient, (const struct backward_job *job, int64_t task), (job, task))
+
+// What a block of keys meets: `rows` query rows from `row` of the batch, of which keys [low, high) are read; where the keys are
+// the rows' own sequence, query i reads keys up to i + past.
+struct visit {
+    int64_t row, rows, low, high, past;
+};
+
+// dk and dv: tiles are [queries, keys].
+BODY void keys_meet_queries(const struct backward_job *job, const struct tiles *t, const struct key_block *block,
+                            struct visit visit, int64_t head, bool adds) {
+    int64_t H = job->H, D = job->D, at = (visit.row * H + head) * D, keys = round_to_lanes(block->count);
+    int64_t width = round_to_lanes(D), operand_row;
+    tile_product(t->p, TILE, job->q + at, H * D, 1, t->left, TILE, visit.rows, keys, D, false);
+    tile_product(t->ds, TILE, job->dout + at, H * D, 1, t->right, TILE, visit.rows, keys, D, false);
+    for (int64_t i = 0; i < visit.rows; i++) {
+        float *p = t->p + i * TILE, *ds = t->ds + i * TILE;
+        int64_t scalars = (visit.row + i) * H + head, high = smaller(visit.high, i + visit.past + 1);
+        vector lse = splat(job->lse[scalars]), delta = splat(job->delta[scalars]);
+        for (int64_t j = 0; j < keys; j += LANES) {
+            vector probability = vector_exp(load(p + j) - lse);
+            store(p + j, probability);
+            store(ds + j, probability * (load(ds + j) - delta));
+        }
+        for (int64_t j = 0; j < visit.low; j++) p[j] = ds[j] = 0;
+        for (int64_t j = high; j < block->count; j++) p[j] = ds[j] = 0;
+    }
+    const float *operand = whole_vectors(t->copy, job->dout + at, H * D, visit.rows, D, &operand_row);
+    tile_product(t->second, width, t->p, 1, TILE, operand, operand_row, block->count, width, visit.rows, adds);
+    operand = whole_vectors(t->copy, job->q + at, H * D, visit.rows, D, &operand_row);
+    tile_product(t->first, width, t->ds, 1, TILE, operand, operand_row, block->count, width, visit.rows, adds);
+}
+
+// All rows of a sequence from row `first` on; own rows of the block are read causally.
+BODY void visit_sequence(const struct backward_job *job, const struct tiles *t, const struct key_block *block,
+                         int64_t key_head, int32_t reader, int64_t low, int64_t high, bool own, bool *adds) {
+    const struct attention_sequence *sequence = &job->layout->sequences[reader];
+    int64_t group = job->H / job->K, from = own ? block->first : 0;
+    for (int64_t i = from; i < sequence->count; i += TILE) {
+        struct visit visit = {sequence->start + i, smaller(TILE, sequence->count - i), low, high, own ? i - from : TILE};
+        for (int64_t g = 0; g < group; g++, *adds = true) keys_meet_queries(job, t, block, visit, key_head * group + g, *adds);
+    }
+}
+
+BODY void key_gradient_body(const struct backward_job *job, int64_t task) {
+    const struct key_block *block = &job->keys.blocks[job->keys.order[task / job->K]];
+    int64_t D = job->D, row = job->K * D, key_head = task % job->K, width = round_to_lanes(D);
+    struct tiles t = make_tiles(D);
+    transpose_tile(t.left, block->keys + key_head * D, row, block->count, D, job->scale);
+    transpose_tile(t.right, block->values + key_head * D, row, block->count, D, 1.0f);
+    bool adds = false;
+    if (block->sequence >= 0)
+        visit_sequence(job, &t, block, key_head, block->sequence, 0, block->count, true, &adds);
+    for (int64_t r = 0; r < block->reader_count; r++) {
+        struct reader reader = job->keys.readers[block->first_reader + r];
+        visit_sequence(job, &t, block, key_head, reader.sequence, reader.low, reader.high, false, &adds);
+    }
+    if (!adds) memset(t.first, 0, (size_t)(2 * TILE * width) * sizeof(float)); // nobody reads these keys
+    if (block->dkeys) write_rows(block->dkeys + key_head * D, row, t.first, block->count, D, job->scale, block->adds);
+    if (block->dvalues) write_rows(block->dvalues + key_head * D, row, t.second, block->count, D, 1.0f, block->adds);
+}
+VARIANTS(key_gradient, (const struct backward_job *job, int64_t task), (job, task))
+
+static void gradient_task(void *context, int64_t task) {
+    const struct backward_job *job = context;
+    int64_t key_tasks = job->keys.block_count * job->K;
+    if (task < key_tasks)
+        key_gradient(job, task);
+    else
+        query_gradient(job, task - key_tasks);
+}
+
+void graft_attention_backward(float *dq, float *dk, float *dv, const float *dout, const float *out, const float *lse,
+                              const float *q, const float *k, const float *v, const struct attention_layout *layout, int64_t T,
+                              int64_t H, int64_t K, int64_t D, float scale) {
+    if (!covers_all_rows(layout, T)) graft_fill(dq, 0, T * H * D);
+    int64_t query_count;
+    struct query_block *queries = query_blocks(layout, &query_count);
+    float *delta = working_space((size_t)(T * H) * sizeof *delta);
+    struct reader_index keys = reader_index(layout, dk, dv, k, v, T, K * D);
+    struct backward_job job = {dq, dout, out, lse, q, k, v, delta, layout, queries, keys, T, H, K, D, scale};
+    pool_run(divide_up(T * H, rows_per_task(D)), delta_task, &job);
+    pool_run(keys.block_count * K + query_count * H, gradient_task, &job);
+    release_reader_index(keys);
+    graft_release(delta, (size_t)(T * H) * sizeof *delta);
+    release_query_blocks(queries, query_count);
+}

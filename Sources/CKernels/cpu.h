@@ -1,0 +1,39 @@
+// Which instruction set this process uses, and how one body of code is compiled for each of them.
+#ifndef GRAFT_CPU_H
+#define GRAFT_CPU_H
+
+enum cpu_level { CPU_PLAIN, CPU_AVX2, CPU_AVX512 };
+
+// The best level that the processor has, or a lower one where the environment variable GRAFT_CPU names it (plain, avx2, avx512).
+// Chosen once.
+enum cpu_level cpu_level(void);
+
+// For example "avx2, OpenBLAS Zen".
+const char *cpu_path(void);
+
+// A body that is compiled into its callers, with their instruction set. Bodies take and return no vectors by value: how those
+// are passed differs between instruction sets.
+#define BODY static inline __attribute__((always_inline))
+
+// From `name_body(parameters)`, a BODY, makes `name(parameters)`, which runs the body compiled for the level in use. The body
+// is written once, with vectors of 16 floats (vector_math.h): four registers of SSE or NEON, two of AVX2 or one of AVX-512.
+#if defined(__x86_64__)
+#define VARIANTS(name, parameters, arguments)                                                                          \
+    static void name##_plain parameters { name##_body arguments; }                                                     \
+    __attribute__((target("avx2,fma"))) static void name##_avx2 parameters { name##_body arguments; }                  \
+    __attribute__((target("avx2,fma,avx512f,avx512bw,avx512dq,avx512vl"))) static void name##_avx512 parameters {      \
+        name##_body arguments;                                                                                         \
+    }                                                                                                                  \
+    static void name parameters {                                                                                      \
+        switch (cpu_level()) {                                                                                         \
+        case CPU_AVX512: name##_avx512 arguments; break;                                                               \
+        case CPU_AVX2: name##_avx2 arguments; break;                                                                   \
+        default: name##_plain arguments;                                                                               \
+        }                                                                                                              \
+    }
+#else
+#define VARIANTS(name, parameters, arguments)                                                                          \
+    static void name parameters { name##_body arguments; }
+#endif
+
+#endif

@@ -1,0 +1,92 @@
+// Log-probabilities of targets, and their gradient in place of the logits. Three passes over a row: the maximum, the sum of
+// exponentials, the gradient.
+#include "kernels.h"
+#include "thread_pool.h"
+#include "vector_math.h"
+
+#include <math.h>
+
+// Exponentials added in f32 before they enter the row's total in f64.
+enum { STRIP = 1024 };
+
+struct cross_entropy_job {
+    float *logp, *entropy, *hits, *logits;
+    const int32_t *targets;
+    const float *coefficients;
+    int64_t R, V;
+};
+
+// Past the row's end: the most negative finite number, whose exponential is zero and which never is the maximum.
+BODY vector load_logits(const float *x, int64_t count) {
+    if (count >= LANES) return load(x);
+    vector v = splat(-3.0e38f);
+    for (int64_t i = 0; i < count; i++) v[i] = x[i];
+    return v;
+}
+
+BODY float row_maximum(const float *x, int64_t V) {
+    vector best = splat(-INFINITY);
+    for (int64_t i = 0; i < V; i += LANES) best = vector_maximum(load_logits(x + i, V - i), best);
+    return lane_maximum(best);
+}
+
+// *sum = sum e^(x - maximum); *weighted = sum e^(x - maximum) (x - maximum), where wanted.
+BODY void row_exponentials(const float *x, int64_t V, float maximum, double *sum, double *weighted) {
+    *sum = 0, *weighted = 0;
+    for (int64_t strip = 0; strip < V; strip += STRIP) {
+        vector total = {0}, products = {0};
+        for (int64_t i = strip; i < smaller(V, strip + STRIP); i += LANES) {
+            vector shifted = load_logits(x + i, V - i) - splat(maximum);
+            vector e = vector_exp(shifted);
+            total += e;
+            // A logit of minus infinity adds nothing: 0, not 0 * infinity.
+            products = e * vector_maximum(splat(-1.0e4f), shifted) + products;
+        }
+        *sum += lane_sum(total);
+        *weighted += lane_sum(products);
+    }
+}
+
+BODY void row_gradient(float *x, int64_t V, float maximum, double sum, int32_t target, float coefficient) {
+    vector factor = splat((float)(-(double)coefficient / sum));
+    for (int64_t i = 0; i < V; i += LANES) {
+        int64_t count = V - i;
+        store_some(x + i, vector_exp(load_some(x + i, count) - splat(maximum)) * factor, count);
+    }
+    x[target] += coefficient;
+}
+
+static bool is_first_maximum(const float *x, int32_t target, float maximum) {
+    if (x[target] != maximum) return false;
+    for (int32_t i = 0; i < target; i++)
+        if (x[i] == maximum) return false;
+    return true;
+}
+
+BODY void entropy_rows_body(const struct cross_entropy_job *job, int64_t first, int64_t last) {
+    for (int64_t r = first; r < last; r++) {
+        float *x = job->logits + r * job->V;
+        int32_t target = job->targets[r];
+        float maximum = row_maximum(x, job->V);
+        double sum, weighted;
+        row_exponentials(x, job->V, maximum, &sum, &weighted);
+        double log_sum = log(sum);
+        job->logp[r] = (float)((double)(x[target] - maximum) - log_sum);
+        if (job->entropy) job->entropy[r] = (float)(log_sum - weighted / sum);
+        if (job->hits) job->hits[r] = is_first_maximum(x, target, maximum) ? 1.0f : 0.0f;
+        if (job->coefficients) row_gradient(x, job->V, maximum, sum, target, job->coefficients[r]);
+    }
+}
+VARIANTS(entropy_rows, (const struct cross_entropy_job *job, int64_t first, int64_t last), (job, first, last))
+
+static void cross_entropy_task(void *context, int64_t task) {
+    const struct cross_entropy_job *job = context;
+    int64_t rows = rows_per_task(job->V);
+    entropy_rows(job, task * rows, smaller(job->R, (task + 1) * rows));
+}
+
+void graft_cross_entropy(float *logp, float *entropy, float *hits, float *logits, const int32_t *targets,
+                         const float *coefficients, int64_t R, int64_t V) {
+    struct cross_entropy_job job = {logp, entropy, hits, logits, targets, coefficients, R, V};
+    pool_run(divide_up(R, rows_per_task(V)), cross_entropy_task, &job);
+}

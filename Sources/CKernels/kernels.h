@@ -1,0 +1,46 @@
+// The entries of the table for this processor, one file a family; kernel_table.h says what each does.
+#ifndef GRAFT_KERNELS_H
+#define GRAFT_KERNELS_H
+
+#include "kernel_table.h"
+
+#define ENTRY(name) __typeof__(*((struct kernel_table *)0)->name) graft_##name
+
+// convert.c
+ENTRY(convert);
+// elementwise.c
+ENTRY(fill);
+ENTRY(add);
+ENTRY(multiply);
+ENTRY(scale);
+ENTRY(add_scaled);
+ENTRY(sum);
+ENTRY(sum_of_squares);
+// matmul.c
+ENTRY(matmul_nt);
+ENTRY(matmul_nn);
+ENTRY(matmul_tn);
+// matvec.c
+ENTRY(matvec_nt);
+// rows.c
+ENTRY(gather_rows);
+ENTRY(scatter_add_rows);
+ENTRY(add_bias);
+ENTRY(sum_rows);
+// rms_norm.c, rotary.c, silu_multiply.c
+ENTRY(rms_norm_forward);
+ENTRY(rms_norm_backward);
+ENTRY(rotary);
+ENTRY(silu_multiply_forward);
+ENTRY(silu_multiply_backward);
+// attention.c, attention_backward.c
+ENTRY(attention_forward);
+ENTRY(attention_backward);
+// cross_entropy.c, dropout.c
+ENTRY(cross_entropy);
+ENTRY(dropout);
+// optimizers.c
+ENTRY(adamw_step);
+ENTRY(sgd_step);
+
+#endif

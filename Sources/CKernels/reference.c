@@ -1,0 +1,173 @@
+// The reference table, its products and its arithmetic.
+#include "reference.h"
+
+#include "allocator.h"
+
+#include <math.h>
+#include <string.h>
+
+static const char *path(void) { return "reference"; }
+static void set_threads(int32_t count) { (void)count; }
+static int32_t threads(void) { return 1; }
+
+double reference_element(struct matrix x, int64_t i) {
+    if (x.dtype == GRAFT_F32) return ((const float *)x.data)[i];
+    uint16_t bits = ((const uint16_t *)x.data)[i];
+    int exponent_bits = x.dtype == GRAFT_BF16 ? 8 : 5, fraction_bits = 15 - exponent_bits, bias = (1 << (exponent_bits - 1)) - 1;
+    int exponent = (bits >> fraction_bits) & ((1 << exponent_bits) - 1), fraction = bits & ((1 << fraction_bits) - 1);
+    double sign = bits & 0x8000 ? -1 : 1, one = ldexp(1, fraction_bits);
+    if (exponent == (1 << exponent_bits) - 1) return fraction ? NAN : sign * INFINITY;
+    if (exponent == 0) return sign * ldexp(fraction / one, 1 - bias);
+    return sign * ldexp(1 + fraction / one, exponent - bias);
+}
+
+// The bits of the nearest 16-bit number, ties to even: nearbyint does the rounding on the number's own grid.
+static uint16_t half_bits(double x, int32_t dtype) {
+    int exponent_bits = dtype == GRAFT_BF16 ? 8 : 5, fraction_bits = 15 - exponent_bits, bias = (1 << (exponent_bits - 1)) - 1;
+    uint16_t sign = signbit(x) ? 0x8000 : 0, infinity = (uint16_t)(((1 << exponent_bits) - 1) << fraction_bits);
+    if (isnan(x)) return sign | infinity | (uint16_t)(1 << (fraction_bits - 1));
+    if (x == 0) return sign;
+    if (isinf(x)) return sign | infinity;
+    int exponent;
+    frexp(x, &exponent); // |x| in [2^(exponent - 1), 2^exponent)
+    int lowest = 1 - bias, place = (exponent - 1 < lowest ? lowest : exponent - 1) - fraction_bits;
+    double steps = nearbyint(ldexp(fabs(x), -place));
+    // As integers, the bit patterns count the grid's points: a carry moves into the exponent by itself.
+    int64_t bits = (int64_t)steps + ((int64_t)(place + fraction_bits - lowest) << fraction_bits);
+    return sign | (uint16_t)(bits > infinity ? infinity : bits);
+}
+
+void reference_convert(void *out, int32_t out_dtype, const void *in, int32_t in_dtype, int64_t n) {
+    struct matrix x = {in, in_dtype};
+    for (int64_t i = 0; i < n; i++) {
+        double value = reference_element(x, i);
+        if (out_dtype == GRAFT_F32)
+            ((float *)out)[i] = (float)value;
+        else
+            ((uint16_t *)out)[i] = half_bits(value, out_dtype);
+    }
+}
+
+void reference_fill(float *out, float value, int64_t n) {
+    for (int64_t i = 0; i < n; i++) out[i] = value;
+}
+
+void reference_add(float *out, const float *a, const float *b, int64_t n) {
+    for (int64_t i = 0; i < n; i++) out[i] = a[i] + b[i];
+}
+
+void reference_multiply(float *out, const float *a, const float *b, int64_t n) {
+    for (int64_t i = 0; i < n; i++) out[i] = a[i] * b[i];
+}
+
+void reference_scale(float *out, const float *a, float factor, int64_t n) {
+    for (int64_t i = 0; i < n; i++) out[i] = a[i] * factor;
+}
+
+void reference_add_scaled(float *out, const float *a, float factor, int64_t n) {
+    for (int64_t i = 0; i < n; i++) out[i] = (float)((double)out[i] + (double)factor * a[i]);
+}
+
+double reference_sum(const float *a, int64_t n) {
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++) sum += a[i];
+    return sum;
+}
+
+double reference_sum_of_squares(const float *a, int64_t n) {
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++) sum += (double)a[i] * a[i];
+    return sum;
+}
+
+// out [m, n] = factor * sum over k of a(i, k) b(k, j), from the steps between neighbours in each index.
+static void product(float *out, const float *a, int64_t a_row, int64_t a_column, struct matrix b, int64_t b_row, int64_t b_column,
+                    int64_t m, int64_t n, int64_t k, float factor, bool accumulate) {
+    for (int64_t i = 0; i < m; i++) {
+        for (int64_t j = 0; j < n; j++) {
+            double sum = 0;
+            for (int64_t l = 0; l < k; l++) sum += a[i * a_row + l * a_column] * reference_element(b, l * b_row + j * b_column);
+            out[i * n + j] = (float)(factor * sum + (accumulate ? out[i * n + j] : 0));
+        }
+    }
+}
+
+void reference_matmul_nt(float *out, const float *a, struct matrix b, int64_t m, int64_t n, int64_t k, float factor,
+                         bool accumulate) {
+    product(out, a, k, 1, b, 1, k, m, n, k, factor, accumulate);
+}
+
+void reference_matmul_nn(float *out, const float *a, struct matrix b, int64_t m, int64_t n, int64_t k, float factor,
+                         bool accumulate) {
+    product(out, a, k, 1, b, n, 1, m, n, k, factor, accumulate);
+}
+
+void reference_matmul_tn(float *out, const float *a, const float *b, int64_t m, int64_t n, int64_t t, float factor,
+                         bool accumulate) {
+    product(out, a, 1, m, (struct matrix){b, GRAFT_F32}, n, 1, m, n, t, factor, accumulate);
+}
+
+void reference_matvec_nt(float *out, const float *a, struct matrix b, int64_t m, int64_t n, int64_t k) {
+    product(out, a, k, 1, b, 1, k, m, n, k, 1, false);
+}
+
+void reference_gather_rows(float *out, struct matrix x, const int32_t *rows, int64_t R, int64_t C) {
+    for (int64_t i = 0; i < R; i++)
+        for (int64_t c = 0; c < C; c++) out[i * C + c] = (float)reference_element(x, rows[i] * C + c);
+}
+
+void reference_scatter_add_rows(float *out, const float *in, const int32_t *rows, int64_t R, int64_t C) {
+    for (int64_t i = 0; i < R; i++)
+        for (int64_t c = 0; c < C; c++) out[rows[i] * C + c] += in[i * C + c];
+}
+
+void reference_add_bias(float *out, const float *bias, int64_t T, int64_t C) {
+    for (int64_t i = 0; i < T * C; i++) out[i] += bias[i % C];
+}
+
+void reference_sum_rows(float *out, const float *in, int64_t T, int64_t C) {
+    for (int64_t c = 0; c < C; c++) {
+        double sum = out[c];
+        for (int64_t t = 0; t < T; t++) sum += in[t * C + c];
+        out[c] = (float)sum;
+    }
+}
+
+static const struct kernel_table table = {
+    .path = path,
+    .set_threads = set_threads,
+    .threads = threads,
+    .allocate = graft_allocate,
+    .release = graft_release,
+    .memory = graft_memory,
+    .trim = graft_trim,
+    .convert = reference_convert,
+    .fill = reference_fill,
+    .add = reference_add,
+    .multiply = reference_multiply,
+    .scale = reference_scale,
+    .add_scaled = reference_add_scaled,
+    .sum = reference_sum,
+    .sum_of_squares = reference_sum_of_squares,
+    .matmul_nt = reference_matmul_nt,
+    .matmul_nn = reference_matmul_nn,
+    .matmul_tn = reference_matmul_tn,
+    .matvec_nt = reference_matvec_nt,
+    .gather_rows = reference_gather_rows,
+    .scatter_add_rows = reference_scatter_add_rows,
+    .add_bias = reference_add_bias,
+    .sum_rows = reference_sum_rows,
+    .rms_norm_forward = reference_rms_norm_forward,
+    .rms_norm_backward = reference_rms_norm_backward,
+    .rotary = reference_rotary,
+    .silu_multiply_forward = reference_silu_multiply_forward,
+    .silu_multiply_backward = reference_silu_multiply_backward,
+    .attention_forward = reference_attention_forward,
+    .attention_backward = reference_attention_backward,
+    .cross_entropy = reference_cross_entropy,
+    .dropout = reference_dropout,
+    .adamw_step = reference_adamw_step,
+    .sgd_step = reference_sgd_step,
+};
+
+const struct kernel_table *graft_reference_table(void) { return &table; }

@@ -1,0 +1,113 @@
+// Reference loops of layers, loss and optimizers.
+#include "philox.h"
+#include "reference.h"
+
+#include <math.h>
+
+void reference_rms_norm_forward(float *out, float *rstd, const float *x, const float *weight, int64_t T, int64_t C, float eps) {
+    for (int64_t t = 0; t < T; t++) {
+        double squares = 0;
+        for (int64_t c = 0; c < C; c++) squares += (double)x[t * C + c] * x[t * C + c];
+        double scale = 1 / sqrt(squares / (double)C + eps);
+        rstd[t] = (float)scale;
+        for (int64_t c = 0; c < C; c++) out[t * C + c] = (float)(x[t * C + c] * scale * weight[c]);
+    }
+}
+
+void reference_rms_norm_backward(float *dx, float *dweight, const float *dout, const float *x, const float *weight,
+                                 const float *rstd, int64_t T, int64_t C) {
+    for (int64_t c = 0; dweight && c < C; c++) {
+        double sum = dweight[c];
+        for (int64_t t = 0; t < T; t++) sum += (double)dout[t * C + c] * x[t * C + c] * rstd[t];
+        dweight[c] = (float)sum;
+    }
+    for (int64_t t = 0; t < T; t++) {
+        double projection = 0, scale = rstd[t];
+        for (int64_t c = 0; c < C; c++) projection += (double)dout[t * C + c] * weight[c] * x[t * C + c] * scale;
+        for (int64_t c = 0; c < C; c++) {
+            double n = x[t * C + c] * scale, g = (double)dout[t * C + c] * weight[c];
+            dx[t * C + c] = (float)(scale * (g - n * projection / (double)C));
+        }
+    }
+}
+
+void reference_rotary(float *out, const float *x, const float *cosines, const float *sines, int64_t T, int64_t H, int64_t D,
+                      int64_t rotary_dim, bool inverse) {
+    int64_t half = rotary_dim / 2;
+    for (int64_t i = 0; i < T * H; i++) {
+        const float *in = x + i * D;
+        float *to = out + i * D;
+        for (int64_t d = 0; d < half; d++) {
+            double a = in[d], b = in[d + half], c = cosines[i / H * half + d];
+            double s = (inverse ? -1 : 1) * (double)sines[i / H * half + d];
+            to[d] = (float)(a * c - b * s);
+            to[d + half] = (float)(b * c + a * s);
+        }
+        for (int64_t d = 2 * half; d < D; d++) to[d] = in[d];
+    }
+}
+
+void reference_silu_multiply_forward(float *out, const float *gate, const float *up, int64_t n) {
+    for (int64_t i = 0; i < n; i++) out[i] = (float)(gate[i] / (1 + exp(-(double)gate[i])) * up[i]);
+}
+
+void reference_silu_multiply_backward(float *dgate, float *dup, const float *dout, const float *gate, const float *up, int64_t n) {
+    for (int64_t i = 0; i < n; i++) {
+        double g = gate[i], s = 1 / (1 + exp(-g)), d = dout[i], u = up[i];
+        dgate[i] = (float)(d * u * s * (1 + g * (1 - s)));
+        dup[i] = (float)(d * g * s);
+    }
+}
+
+void reference_cross_entropy(float *logp, float *entropy, float *hits, float *logits, const int32_t *targets,
+                             const float *coefficients, int64_t R, int64_t V) {
+    for (int64_t r = 0; r < R; r++) {
+        float *x = logits + r * V;
+        int64_t best = 0;
+        for (int64_t i = 1; i < V; i++) best = x[i] > x[best] ? i : best;
+        double sum = 0, maximum = x[best], mean = 0;
+        for (int64_t i = 0; i < V; i++) sum += exp(x[i] - maximum);
+        double log_sum = maximum + log(sum);
+        for (int64_t i = 0; i < V; i++) mean += x[i] == -INFINITY ? 0 : exp(x[i] - log_sum) * (x[i] - log_sum);
+        logp[r] = (float)(x[targets[r]] - log_sum);
+        if (entropy) entropy[r] = (float)-mean;
+        if (hits) hits[r] = best == targets[r];
+        for (int64_t i = 0; coefficients && i < V; i++)
+            x[i] = (float)(coefficients[r] * ((i == targets[r] ? 1 : 0) - exp(x[i] - log_sum)));
+    }
+}
+
+void reference_dropout(float *out, const float *x, const int64_t *row_keys, const int32_t *positions, float p, uint64_t key,
+                       int64_t T, int64_t C) {
+    for (int64_t i = 0; i < T * C; i++) {
+        int64_t t = i / C, c = i % C;
+        uint64_t row = (uint64_t)row_keys[t];
+        uint32_t counter[4] = {(uint32_t)(c / 4), (uint32_t)positions[t], (uint32_t)row, (uint32_t)(row >> 32)}, words[4];
+        graft_philox(words, counter, key);
+        out[i] = words[c % 4] >= dropout_threshold(p) ? (float)(x[i] / (1.0 - p)) : 0;
+    }
+}
+
+void reference_adamw_step(float *w, float *m, float *v, const float *g, int64_t n, struct adamw_constants k) {
+    for (int64_t i = 0; i < n; i++) {
+        double gradient = (double)g[i] * k.gradient_scale;
+        double first = m[i] + (1 - (double)k.beta1) * (gradient - m[i]);
+        double second = (double)k.beta2 * v[i] + (1 - (double)k.beta2) * gradient * gradient;
+        double denominator = sqrt(second) / sqrt(k.bias_correction2) + k.epsilon;
+        double decayed = w[i] * (1 - (double)k.learning_rate * k.weight_decay);
+        w[i] = (float)(decayed - k.learning_rate / k.bias_correction1 * first / denominator);
+        m[i] = (float)first, v[i] = (float)second;
+    }
+}
+
+void reference_sgd_step(float *w, float *momentum_buffer, const float *g, int64_t n, float learning_rate, float momentum,
+                        float weight_decay, float gradient_scale, bool first_step) {
+    for (int64_t i = 0; i < n; i++) {
+        double step = (double)g[i] * gradient_scale + (double)weight_decay * w[i];
+        if (momentum_buffer) {
+            step = first_step ? step : (double)momentum * momentum_buffer[i] + step;
+            momentum_buffer[i] = (float)step;
+        }
+        w[i] = (float)(w[i] - learning_rate * step);
+    }
+}
