@@ -98,6 +98,8 @@ def train(model, start: pathlib.Path, tokenizer, rows: str, options: dict, final
 def train_all(folder: pathlib.Path) -> None:
     for name, rows in ROWS.items():
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    (folder / "tiny_training.jinja").write_text(CHATML_TRAINING)
+    (folder / "smollm2_training.jinja").write_text(SMOLLM2_TRAINING)
     source = FIXTURES / "models" / "tiny-llama"
     start = folder / "tiny-start"
     save(make_adapter(load_model(source), "tiny-start", "tiny-llama", a_std=0.1, b_std=0.05, r=4, lora_alpha=8,
