@@ -5,6 +5,18 @@ import Testing
 
 /// Files that are no valid safetensors: each an error with the file named, never a trap.
 @Suite struct SafetensorsBadInputTests {
+    /// A tensor's entry in a header.
+    private static func entry(_ type: String, _ shape: String, _ offsets: String) -> String {
+        #"{"dtype":"\#(type)","shape":\#(shape),"data_offsets":\#(offsets)}"#
+    }
+
+    private static func header(_ type: String, _ shape: String, _ offsets: String) -> String {
+        #"{"a":"# + entry(type, shape, offsets) + "}"
+    }
+
+    private static let good = entry("U8", "[8]", "[0,8]")
+    private static let deep = String(repeating: "[", count: 5000) + String(repeating: "]", count: 5000)
+
     /// Header (data of eight bytes follows), and a part of the error that must come.
     static let broken: [(header: String, says: String)] = [
         ("", "does not start with {"),
@@ -14,28 +26,34 @@ import Testing
         ("{}", "8 bytes at the end belong to no tensor"),
         (#"{"a":1}"#, "tensor 'a': has no dtype"),
         (#"{"a":{"shape":[2],"data_offsets":[0,8]}}"#, "tensor 'a': has no dtype"),
-        (#"{"a":{"dtype":"F31","shape":[2],"data_offsets":[0,8]}}"#, "unknown dtype 'F31'"),
+        (header("F31", "[2]", "[0,8]"), "unknown dtype 'F31'"),
         (#"{"a":{"dtype":"F32","data_offsets":[0,8]}}"#, "shape is not a list of sizes"),
-        (#"{"a":{"dtype":"F32","shape":[-2],"data_offsets":[0,8]}}"#, "shape is not a list of sizes"),
-        (#"{"a":{"dtype":"F32","shape":[2.0],"data_offsets":[0,8]}}"#, "shape is not a list of sizes"),
+        (header("F32", "[-2]", "[0,8]"), "shape is not a list of sizes"),
+        (header("F32", "[2.0]", "[0,8]"), "shape is not a list of sizes"),
         (#"{"a":{"dtype":"F32","shape":[2]}}"#, "data_offsets are not two offsets"),
-        (#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8,8]}}"#, "data_offsets are not two offsets"),
-        (#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[-8,0]}}"#, "data_offsets are not two offsets"),
-        (#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[8,0]}}"#, "ends before it begins"),
-        (#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,9223372036854775807]}}"#, "ends before it begins, or beyond"),
-        (#"{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,99999999999999999999999]}}"#, "ends before it begins, or beyond"),
-        (#"{"a":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}}"#, "not the size of F32 [3]"),
-        (#"{"a":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,8]}}"#, "not the size of F32"),
-        (#"{"a":{"dtype":"F4","shape":[3],"data_offsets":[0,1]}}"#, "not the size of F4"),
-        (#"{"a":{"dtype":"F32","shape":[3],"data_offsets":[0,12]}}"#, "reaches to byte"),
-        (#"{"a":{"dtype":"U8","shape":[5],"data_offsets":[0,5]},"b":{"dtype":"U8","shape":[4],"data_offsets":[4,8]}}"#, "tensor 'b': its data overlaps"),
-        (#"{"a":{"dtype":"U8","shape":[3],"data_offsets":[0,3]},"b":{"dtype":"U8","shape":[4],"data_offsets":[4,8]}}"#, "tensor 'b': its data leaves a gap"),
-        (#"{"b":{"dtype":"U8","shape":[4],"data_offsets":[4,8]}}"#, "tensor 'b': its data leaves a gap"),
-        (#"{"a":{"dtype":"U8","shape":[8],"data_offsets":[0,8]},"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}"#, "names something twice"),
+        (header("F32", "[2]", "[0,8,8]"), "data_offsets are not two offsets"),
+        (header("F32", "[2]", "[-8,0]"), "data_offsets are not two offsets"),
+        (header("F32", "[2]", "[8,0]"), "ends before it begins"),
+        (header("F32", "[2]", "[0,9223372036854775807]"), "ends before it begins, or beyond"),
+        (header("F32", "[2]", "[0,99999999999999999999999]"), "ends before it begins, or beyond"),
+        (header("F32", "[3]", "[0,8]"), "not the size of F32 [3]"),
+        (header("F32", "[4611686018427387904,4]", "[0,8]"), "not the size of F32"),
+        (header("F4", "[3]", "[0,1]"), "not the size of F4"),
+        (header("F32", "[3]", "[0,12]"), "reaches to byte"),
+        (
+            "{\"a\":\(entry("U8", "[5]", "[0,5]")),\"b\":\(entry("U8", "[4]", "[4,8]"))}",
+            "tensor 'b': its data overlaps"
+        ),
+        (
+            "{\"a\":\(entry("U8", "[3]", "[0,3]")),\"b\":\(entry("U8", "[4]", "[4,8]"))}",
+            "tensor 'b': its data leaves a gap"
+        ),
+        ("{\"b\":\(entry("U8", "[4]", "[4,8]"))}", "tensor 'b': its data leaves a gap"),
+        ("{\"a\":\(good),\"a\":\(entry("F32", "[2]", "[0,8]"))}", "names something twice"),
         (#"{"a":{"dtype":"U8","dtype":"I8","shape":[8],"data_offsets":[0,8]}}"#, "names something twice"),
-        (#"{"__metadata__":{"k":1},"a":{"dtype":"U8","shape":[8],"data_offsets":[0,8]}}"#, "__metadata__: a value is not a string"),
-        (#"{"__metadata__":[],"a":{"dtype":"U8","shape":[8],"data_offsets":[0,8]}}"#, "__metadata__: is not an object"),
-        (#"{"a":"# + String(repeating: "[", count: 5000) + String(repeating: "]", count: 5000) + "}", "nest more than 256 deep"),
+        ("{\"__metadata__\":{\"k\":1},\"a\":\(good)}", "__metadata__: a value is not a string"),
+        ("{\"__metadata__\":[],\"a\":\(good)}", "__metadata__: is not an object"),
+        ("{\"a\":\(deep)}", "nest more than 256 deep"),
     ]
 
     @Test(arguments: broken)
@@ -49,7 +67,8 @@ import Testing
 
     @Test func namesThatLookOddAreFine() throws {
         let folder = try TemporaryFolder()
-        let header = #"{"a:{\"b\\":{"dtype":"U8","shape":[8],"data_offsets":[0,8]},"":{"dtype":"F4","shape":[0,9999999999999],"data_offsets":[8,8]}}"#
+        let empty = Self.entry("F4", "[0,9999999999999]", "[8,8]")
+        let header = #"{"a:{\"b\\":"# + Self.good + #","":"# + empty + "}"
         let path = try folder.write(safetensorsBytes(header, [UInt8](repeating: 1, count: 8)), to: "m.safetensors")
         #expect(try SafetensorsFile(path).names == [#"a:{"b\"#, ""])
     }
@@ -76,7 +95,8 @@ import Testing
         let path = folder.file("small")
         try SafetensorsWriter.write(
             [
-                SafetensorsTensor("a", .f32, shape: [2, 2], [1, 2, 3, 4]), SafetensorsTensor("b", .bf16, shape: [3], [5, 6, 7]),
+                SafetensorsTensor("a", .f32, shape: [2, 2], [1, 2, 3, 4]),
+                SafetensorsTensor("b", .bf16, shape: [3], [5, 6, 7]),
                 SafetensorsTensor("none", .f32, shape: [0], []),
             ], metadata: ["format": "pt"], to: path)
         return try MappedFile(path).withBytes { Array($0) }
@@ -98,7 +118,9 @@ import Testing
         var rejected = 0
         for _ in 0..<3000 {
             var bytes = whole
-            for _ in 0...Int(random.next() % 3) { bytes[Int(random.next() % 200) % bytes.count] = UInt8(truncatingIfNeeded: random.next()) }
+            for _ in 0...Int(random.next() % 3) {
+                bytes[Int(random.next() % 200) % bytes.count] = UInt8(truncatingIfNeeded: random.next())
+            }
             let path = try folder.write(bytes, to: "damaged")
             do {
                 let file = try SafetensorsFile(path)

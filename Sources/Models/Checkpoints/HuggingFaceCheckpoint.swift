@@ -1,0 +1,41 @@
+import Files
+import Tensors
+
+/// A folder as transformers saves a model: `config.json`, safetensors files, tokenizer.
+final class HuggingFaceCheckpoint: Checkpoint {
+    let path: String
+    let format = CheckpointFormat.huggingFace
+    let configuration: JSON
+    let generationConfiguration: JSON?
+    private let weights: SafetensorsFolder
+
+    init(_ folder: String) throws {
+        path = folder
+        configuration = try Self.readObject(folder + "/config.json")
+        let generation = folder + "/generation_config.json"
+        if case .file = PathKind(generation) {
+            generationConfiguration = try Self.readObject(generation)
+        } else {
+            generationConfiguration = nil
+        }
+        weights = try SafetensorsFolder(folder)
+    }
+
+    private static func readObject(_ path: String) throws -> JSON {
+        let value = try JSON(contentsOf: path)
+        guard case .object = value else { throw InputError("is \(value.kind), not an object", file: path) }
+        return value
+    }
+
+    var tensorNames: [String] { weights.names }
+
+    func shape(of name: String) throws -> [Int] { try weights.shard(of: name).entry(name).shape }
+
+    func storageType(of name: String) throws -> String { try weights.shard(of: name).entry(name).type.rawValue }
+
+    func rawBytes(_ name: String) throws -> UnsafeRawBufferPointer { try weights.shard(of: name).rawBytes(name) }
+
+    func readFloats(_ name: String, into target: UnsafeMutableBufferPointer<Float>) throws {
+        try weights.shard(of: name).readFloats(name, into: target)
+    }
+}
