@@ -1,0 +1,48 @@
+import Layers
+import Tensors
+
+/// A decoder with a language-model head: next-token probabilities.
+public final class CausalLM: Module {
+    /// The model's shape.
+    public let configuration: DecoderConfiguration
+    /// The trunk.
+    public let model: DecoderModel
+    /// `[vocabulary, hiddenSize]`; shares the embedding's parameter where the configuration ties them.
+    public let head: Linear
+
+    /// Reads the weights: `model.…`, and `lm_head` where it is not tied.
+    public init(_ source: any ParameterSource, _ configuration: DecoderConfiguration) throws {
+        let scope = ParameterScope(source)
+        self.configuration = configuration
+        model = try DecoderModel(scope["model"], configuration)
+        head =
+            configuration.tiesEmbeddings
+            ? Linear(weight: model.embeddingWeight)
+            : try Linear(scope["lm_head"], in: configuration.hiddenSize, out: configuration.vocabularySize)
+    }
+
+    /// The trunk and the head.
+    public var children: [(name: String, module: any Module)] { [("model", model), ("lm_head", head)] }
+
+    /// Scores tokens of a batch given those before them.
+    ///
+    /// - Parameters:
+    ///   - tokens: the batch's T tokens, laid out as the context's layout says.
+    ///   - rows: the rows whose next token is predicted.
+    ///   - targets: that next token, one a row.
+    ///   - coefficients: `cᵢ` of a loss `Σ cᵢ · log p(targetᵢ)`, one a row; nil for scores alone.
+    /// - Returns: the loss, on the context's tape, and each target's scores.
+    public func score(
+        _ tokens: [Int32], rows: [Int32], targets: [Int32], coefficients: [Float]? = nil, _ context: ForwardContext
+    ) -> (loss: Tensor?, scores: TokenScores) {
+        let hidden = gatherRows(model(tokens, context), rows)
+        return headCrossEntropy(
+            hidden, head: head.operands(context).selecting(rows: rows), targets: targets, coefficients: coefficients)
+    }
+
+    /// The logits `[rows, vocabulary]` of some rows of a batch: for generation and comparison, a few rows at a time.
+    public func logits(_ tokens: [Int32], rows: [Int32], _ context: ForwardContext) -> Tensor {
+        let hidden = gatherRows(model(tokens, context), rows)
+        return head.operands(context).selecting(rows: rows)(hidden, isDecoding: context.isDecoding)
+    }
+}

@@ -1,0 +1,70 @@
+import Files
+import Layers
+import Tensors
+import Tokenizers
+
+/// The families this program knows, and how a model of one is loaded.
+public enum ModelRegistry {
+    /// Every family, one line each.
+    public static let families: [any ModelFamily.Type] = [
+        Llama.self,
+        Qwen2.self,
+    ]
+
+    /// Opens a model: a Hugging Face folder, a `.gguf` file, or `org/name` in the local Hugging Face cache.
+    ///
+    /// - Parameters:
+    ///   - path: any of the three.
+    ///   - weights: how matrices are stored in memory; norms and biases stay f32.
+    /// - Returns: the model, with every checkpoint key accounted for.
+    /// - Throws: `InputError` that names the file and the key, tensor or family at fault.
+    public static func load(_ path: String, weights: DType = .f32) throws -> LoadedModel {
+        let checkpoint = try openCheckpoint(path)
+        let family = try family(of: checkpoint)
+        let configuration = try configuration(of: checkpoint, family)
+        let parameters = CheckpointParameters(checkpoint, family: family, configuration, weights: weights)
+        let model = try CausalLM(parameters, configuration)
+        try parameters.checkAllRead()
+        return LoadedModel(model: model, family: family, checkpoint: checkpoint, weights: weights)
+    }
+
+    private static func family(of checkpoint: any Checkpoint) throws -> any ModelFamily.Type {
+        let (key, nameOf): (String, (any ModelFamily.Type) -> String) =
+            switch checkpoint.format {
+            case .huggingFace: ("model_type", { $0.name })
+            case .gguf: ("general.architecture", { $0.ggufArchitecture })
+            }
+        guard let name = checkpoint.configuration[key]?.string else {
+            throw InputError(
+                "the configuration does not name the model's family", file: checkpoint.path, place: "`\(key)`")
+        }
+        guard let family = families.first(where: { nameOf($0) == name }) else {
+            throw InputError(
+                "models of the family \"\(name)\" are not supported", file: checkpoint.path, place: "`\(key)`",
+                hint: "supported are \(families.map(nameOf).joined(separator: ", "))")
+        }
+        return family
+    }
+
+    private static func configuration(
+        of checkpoint: any Checkpoint, _ family: any ModelFamily.Type
+    ) throws -> DecoderConfiguration {
+        switch checkpoint.format {
+        case .huggingFace:
+            try family.configuration(huggingFace: checkpoint.configuration, file: "\(checkpoint.path)/config.json")
+        case .gguf: try family.configuration(checkpoint, gguf: checkpoint.configuration)
+        }
+    }
+}
+
+/// A model with where it came from.
+public struct LoadedModel {
+    /// The model, frozen.
+    public let model: CausalLM
+    /// Its family.
+    public let family: any ModelFamily.Type
+    /// The files it was read from.
+    public let checkpoint: any Checkpoint
+    /// How its matrices are stored in memory.
+    public let weights: DType
+}
