@@ -107,6 +107,14 @@ public struct Tensor {
         try withExtendedLifetime(storage) { try body(mutableFloats) }
     }
 
+    /// Overwrites rows from `start` on with those of another matrix: filling a cache.
+    public func writeRows(_ source: Tensor, at start: Int) {
+        precondition(
+            source.columns == columns && start >= 0 && start + source.rows <= rows && dtype == source.dtype,
+            "cannot write shape \(source.shape) at row \(start) of shape \(shape)")
+        (raw + start * columns * dtype.size).copyMemory(from: source.raw, byteCount: source.byteCount)
+    }
+
     /// The same numbers stored differently, rounded to nearest even; the tensor itself where it is stored so already.
     public func converted(to dtype: DType) -> Tensor {
         guard dtype != self.dtype else { return self }

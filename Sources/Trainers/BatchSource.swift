@@ -1,0 +1,50 @@
+import Datasets
+import Files
+
+/// The micro-batches of one optimizer step.
+public struct StepBatches {
+    /// In the order they run.
+    public var batches: [Batch]
+    /// Epochs completed once this step is done, as a fraction.
+    public var epoch: Double
+
+    /// Makes a step.
+    public init(batches: [Batch], epoch: Double) {
+        self.batches = batches
+        self.epoch = epoch
+    }
+}
+
+/// Where a training loop gets its batches: a pure function of the step, so that a resumed run goes on where it stopped.
+public protocol BatchSource: AnyObject {
+    /// The micro-batches of a step, counted from 0. Steps are asked for in rising order, from anywhere.
+    func step(_ index: Int) throws -> StepBatches
+}
+
+/// Batches that a plan lays out before the first step.
+public final class PlannedBatches: BatchSource {
+    private let plan: BatchPlan
+    private let example: (Int) -> Example
+    private var epoch = -1
+    private var firstStep = 0
+    private var steps: [[[Int]]] = []
+
+    /// Follows `plan`; `example` gives the example of an index.
+    public init(_ plan: BatchPlan, example: @escaping (Int) -> Example) {
+        self.plan = plan
+        self.example = example
+    }
+
+    /// The micro-batches of a step; past the last epoch of a run, those of the next.
+    public func step(_ index: Int) throws -> StepBatches {
+        precondition(index >= firstStep, "step \(index) after the epoch that begins at \(firstStep)")
+        while index >= firstStep + steps.count {
+            firstStep += steps.count
+            epoch += 1
+            steps = plan.steps(epoch: epoch)
+        }
+        let batches = steps[index - firstStep].map { Batch(examples: $0.map(example)) }
+        return StepBatches(
+            batches: batches, epoch: Double(epoch) + Double(index - firstStep + 1) / Double(steps.count))
+    }
+}

@@ -1,0 +1,42 @@
+import Layers
+import Tensors
+
+/// Adam with decoupled weight decay (Loshchilov and Hutter 2019), with `torch.optim.AdamW`'s arithmetic.
+public final class AdamW: Optimizer {
+    /// The number of steps taken.
+    public var stepCount = 0
+    /// `<path>.exp_avg` and `<path>.exp_avg_sq`, torch's names.
+    public var state: [String: Tensor] = [:]
+    private let beta1, beta2, epsilon, weightDecay: Double
+
+    /// Makes an optimizer without state.
+    public init(beta1: Double = 0.9, beta2: Double = 0.999, epsilon: Double = 1e-8, weightDecay: Double = 0) {
+        self.beta1 = beta1
+        self.beta2 = beta2
+        self.epsilon = epsilon
+        self.weightDecay = weightDecay
+    }
+
+    /// Changes every parameter that has a gradient.
+    public func step(
+        _ parameters: [(path: String, parameter: Parameter)], learningRate: Double, gradientScale: Float
+    ) {
+        stepCount += 1
+        for (path, parameter) in parameters {
+            guard let gradient = parameter.gradient else { continue }
+            AdamWStep(
+                learningRate: learningRate, beta1: beta1, beta2: beta2, epsilon: epsilon,
+                weightDecay: isDecayed(path) ? weightDecay : 0, step: stepCount, gradientScale: gradientScale
+            ).apply(
+                to: parameter.value, gradient: gradient, mean: moment("\(path).exp_avg", like: gradient),
+                meanSquare: moment("\(path).exp_avg_sq", like: gradient))
+        }
+    }
+
+    private func moment(_ name: String, like gradient: Tensor) -> Tensor {
+        if let tensor = state[name] { return tensor }
+        let tensor = Tensor.zeros(gradient.shape, device: gradient.device)
+        state[name] = tensor
+        return tensor
+    }
+}

@@ -1,0 +1,151 @@
+import Datasets
+import Files
+import Foundation
+import Layers
+import Tensors
+
+/// The one training loop: accumulation, clipping, schedule, evaluation, checkpoints. What is minimised is the objective's to say.
+public final class TrainingLoop {
+    private let objective: any Objective
+    private let optimizer: any Optimizer
+    private let batches: any BatchSource
+    private let options: TrainingOptions
+    private let hooks: TrainingHooks
+    private let adapters: [String]
+    private let parameters: [(path: String, parameter: Parameter)]
+    /// Where the run is.
+    public private(set) var state: TrainingState
+
+    /// Makes a loop that trains the trainable parameters of `model`.
+    ///
+    /// - Parameters:
+    ///   - model: whose trainable parameters change.
+    ///   - adapters: the adapters that are active while training.
+    ///   - objective: what is minimised.
+    ///   - optimizer: its state must match `state`.
+    ///   - batches: the data.
+    ///   - options: how the run goes.
+    ///   - hooks: what happens beside it.
+    ///   - state: where to begin.
+    public init(
+        model: any Module, adapters: [String], objective: any Objective, optimizer: any Optimizer,
+        batches: any BatchSource, options: TrainingOptions, hooks: TrainingHooks, state: TrainingState = .init()
+    ) {
+        self.objective = objective
+        self.optimizer = optimizer
+        self.batches = batches
+        self.options = options
+        self.hooks = hooks
+        self.adapters = adapters
+        self.state = state
+        parameters = model.trainableParameters()
+        precondition(!parameters.isEmpty, "nothing in the model is trainable")
+    }
+
+    /// Runs to the end, an early stop or an interruption.
+    ///
+    /// - Returns: why it came back.
+    /// - Throws: `RunError` for a loss or gradient that is not finite, and what the hooks throw.
+    public func run() throws -> TrainingOutcome {
+        while state.step < options.totalSteps {
+            try hooks.didStep(step())
+            let interrupted = hooks.shouldStop()
+            if let every = options.evaluationSteps, state.step % every == 0 || state.step == options.totalSteps {
+                try evaluate()
+            }
+            let stopsEarly = options.earlyStoppingPatience.map { state.evaluationsSinceBest >= $0 } ?? false
+            let isLast = state.step == options.totalSteps || stopsEarly || interrupted
+            if isLast || (options.saveSteps.map { state.step % $0 == 0 } ?? false) { try hooks.save(state) }
+            if stopsEarly { return .stoppedEarly }
+            if interrupted && state.step < options.totalSteps { return .interrupted }
+        }
+        return .finished
+    }
+
+    /// One optimizer step.
+    private func step() throws -> StepMetrics {
+        let start = ContinuousClock.now
+        let group = try batches.step(state.step)
+        let totals = group.batches.map(objective.counts).reduce([]) { sums, counts in
+            sums.isEmpty ? counts : zip(sums, counts).map(+)
+        }
+        let sums = try accumulate(group, scale: totals.map { $0 == 0 ? 0 : 1 / Double($0) })
+        let norm = try gradientNorm()
+        let rate = options.learningRate * options.schedule.factor(state.step)
+        let clip = options.maxGradientNorm.map { min(1, $0 / (norm + 1e-6)) } ?? 1
+        optimizer.step(parameters, learningRate: rate, gradientScale: Float(clip))
+        for (_, parameter) in parameters { parameter.gradient = nil }
+
+        let tokens = group.batches.reduce(0) { $0 + $1.tokenCount }
+        state.step += 1
+        state.tokens += tokens
+        var metrics = sums.mapValues { $0.count == 0 ? 0 : $0.sum / $0.count }
+        let seconds =
+            Double((ContinuousClock.now - start).components.attoseconds) * 1e-18
+            + Double((ContinuousClock.now - start).components.seconds)
+        return StepMetrics(
+            step: state.step, epoch: group.epoch, loss: metrics.removeValue(forKey: "loss") ?? 0, gradientNorm: norm,
+            learningRate: rate, tokens: tokens,
+            trainedTokens: group.batches.reduce(0) { $0 + $1.targetCount }, tokensPerSecond: Double(tokens) / seconds,
+            peakMemoryBytes: processPeakMemory(), objective: metrics)
+    }
+
+    /// Forward and backward over all micro-batches; gradients end in the parameters.
+    private func accumulate(_ group: StepBatches, scale: [Double]) throws -> [String: (sum: Double, count: Double)] {
+        var sums: [String: (sum: Double, count: Double)] = [:]
+        for (number, batch) in group.batches.enumerated() {
+            let tape = Tape()
+            let result = objective.loss(batch, scale: scale) { layout in
+                ForwardContext(
+                    layout, tape: tape, adapters: adapters, dropout: .init(seed: options.seed, step: state.step),
+                    recomputesLayers: options.recomputesLayers)
+            }
+            for (name, value) in result.sums {
+                sums[name, default: (0, 0)].sum += value.sum
+                sums[name, default: (0, 0)].count += value.count
+            }
+            guard let loss = result.loss else { continue }
+            guard loss.scalar.isFinite else {
+                throw RunError(
+                    "the loss is not finite at step \(state.step + 1), micro-batch \(number + 1) of \(group.batches.count) "
+                        + "(dataset rows \(batch.examples.map { String($0.row + 1) }.joined(separator: ", ")))")
+            }
+            tape.backward(from: loss)
+        }
+        return sums
+    }
+
+    /// The L2 norm over all gradients, summed in f64.
+    private func gradientNorm() throws -> Double {
+        let missing = parameters.filter { $0.parameter.gradient == nil }.map(\.path)
+        if state.step == 0, !missing.isEmpty {
+            throw RunError(
+                "no gradient reaches \(missing.count) trainable parameters: "
+                    + missing.prefix(4).joined(separator: ", ") + (missing.count > 4 ? ", …" : ""))
+        }
+        let squares = parameters.map { $0.parameter.gradient?.sumOfSquares ?? 0 }
+        if state.step == 1 {
+            let still = zip(parameters, squares).filter { $1 == 0 }.map(\.0.path)
+            if !still.isEmpty {
+                hooks.note(
+                    "the gradient of \(still.count) trainable parameters is still zero at step 2: "
+                        + still.prefix(4).joined(separator: ", ") + (still.count > 4 ? ", …" : ""))
+            }
+        }
+        let norm = squares.reduce(0, +).squareRoot()
+        guard norm.isFinite else { throw RunError("the gradient norm is not finite at step \(state.step + 1)") }
+        return norm
+    }
+
+    private func evaluate() throws {
+        guard let result = try hooks.evaluate?() else { return }
+        let isBest = state.best.map { result.nll < $0.loss - options.earlyStoppingThreshold } ?? true
+        if isBest {
+            state.best = .init(loss: result.nll, step: state.step)
+            state.evaluationsSinceBest = 0
+        } else {
+            state.evaluationsSinceBest += 1
+        }
+        try hooks.didEvaluate(state.step, result, isBest)
+    }
+}
