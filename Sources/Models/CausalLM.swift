@@ -31,6 +31,7 @@ public final class CausalLM: Module {
     ///   - rows: the rows whose next token is predicted.
     ///   - targets: that next token, one a row.
     ///   - coefficients: `cᵢ` of a loss `Σ cᵢ · log p(targetᵢ)`, one a row; nil for scores alone.
+    ///   - context: of the forward pass.
     /// - Returns: the loss, on the context's tape, and each target's scores.
     public func score(
         _ tokens: [Int32], rows: [Int32], targets: [Int32], coefficients: [Float]? = nil, _ context: ForwardContext

@@ -71,6 +71,7 @@ public struct Evaluator {
     /// - Parameters:
     ///   - examples: what is scored.
     ///   - progress: called with the number of examples done; throws to stop.
+    /// - Returns: a list for each example; empty where nothing in it is predicted.
     public func logProbabilities(
         _ examples: [Example], progress: (Int) throws -> Void = { _ in }
     ) rethrows -> [[Float]] {

@@ -32,7 +32,13 @@ public struct TrainingCheckpoint {
     ///
     /// - Parameters:
     ///   - folder: the run's `checkpoints` folder.
+    ///   - state: where the run is.
+    ///   - parameters: what it trains.
+    ///   - optimizer: whose state is kept.
+    ///   - identity: what a run must agree with to go on from here, by key.
+    ///   - keep: how many checkpoints stay.
     ///   - protected: steps that are kept whatever their age (the best one).
+    /// - Throws: `RunError` where it cannot be written; the checkpoints before it are then untouched.
     public static func write(
         to folder: String, state: TrainingState, parameters: [(path: String, parameter: Parameter)],
         optimizer: any Optimizer, identity: [String: String], keep: Int, protected: Set<Int> = []

@@ -49,6 +49,7 @@ public struct Sampler: Sendable {
     ///   - prompt: the number of the prompt.
     ///   - sample: the number of the sample of that prompt.
     ///   - position: of the new token.
+    /// - Returns: the token.
     public func token(
         _ logits: UnsafeBufferPointer<Float>, history: [Int32], prompt: Int, sample: Int, position: Int
     ) -> Int32 {

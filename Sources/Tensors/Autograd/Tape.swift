@@ -58,6 +58,7 @@ public final class Tape {
     ///   - output: what the op computed.
     ///   - inputs: the tensors it was computed from; those that are on no tape get no gradient.
     ///   - backward: maps the gradient of the output to those of the inputs, in their order; nil where none is wanted.
+    /// - Returns: the output with its place on the tape.
     public func record(_ output: Tensor, inputs: [Tensor], backward: @escaping (Tensor) -> [Tensor?]) -> Tensor {
         let indices = inputs.map { input -> Int? in
             guard let position = input.position else { return nil }

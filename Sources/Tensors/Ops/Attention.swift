@@ -108,8 +108,12 @@ public struct OutsideKeys {
 ///
 /// - Parameters:
 ///   - q: `[T, heads · headDimension]`.
-///   - k: `[T, kvHeads · headDimension]`, rotated like q. `v`: the same shape.
+///   - k: `[T, kvHeads · headDimension]`, rotated like q.
+///   - v: the shape of k.
+///   - layout: which rows read which keys.
 ///   - outside: the keys that segments name by index.
+///   - headDimension: channels a head.
+///   - scale: multiplies the scores before the softmax.
 /// - Returns: `[T, heads · headDimension]`; rows that no sequence covers are zeros.
 public func attention(
     q: Tensor, k: Tensor, v: Tensor, layout: AttentionLayout, outside: [OutsideKeys] = [], headDimension: Int,

@@ -61,7 +61,10 @@ public struct LinearOperands {
 
     /// `y [T, out]` for `x [T, in]`, recorded on the tape.
     ///
-    /// - Parameter isDecoding: whether these are the few rows of a decoding step, which have a kernel of their own.
+    /// - Parameters:
+    ///   - x: the input.
+    ///   - isDecoding: whether these are the few rows of a decoding step, which have a kernel of their own.
+    /// - Returns: y.
     public func callAsFunction(_ x: Tensor, isDecoding: Bool = false) -> Tensor {
         let (y, hidden) = forward(x, isDecoding: isDecoding)
         let input = x.detached

@@ -6,6 +6,7 @@ import CKernels
 ///   - x: `[T, C]`.
 ///   - weight: `[C]`.
 ///   - epsilon: added to the mean square.
+/// - Returns: `[T, C]`.
 public func rmsNorm(_ x: Tensor, weight: Tensor, epsilon: Float) -> Tensor {
     precondition(weight.count == x.columns, "a norm weight of shape \(weight.shape) for rows of shape \(x.shape)")
     let (T, C) = (Int64(x.rows), Int64(x.columns))

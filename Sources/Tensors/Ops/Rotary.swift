@@ -12,6 +12,7 @@ public struct RotaryAngles {
     ///   - positions: of each row in its sequence.
     ///   - frequencies: radians a position for each pair of channels.
     ///   - scale: multiplies cosines and sines (YaRN's attention factor).
+    ///   - device: where the tables live.
     public init(positions: [Int32], frequencies: [Double], scale: Double = 1, device: Device = .cpu) {
         let shape = [positions.count, frequencies.count]
         func table(_ function: (Double) -> Double) -> Tensor {
