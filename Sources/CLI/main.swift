@@ -1,1 +1,3 @@
-print("graft")
+import Glibc
+
+exit(runGraft())

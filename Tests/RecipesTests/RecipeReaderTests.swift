@@ -85,14 +85,16 @@ let shortest = """
         #expect(lora.initLoRAWeights == .gaussian && lora.initFrom == "start" && lora.bias == .none)
         let dataset = recipe.dataset
         #expect(dataset.train.map(\.path) == ["a.jsonl", "b.jsonl.zst"] && dataset.train.map(\.weight) == [1, 0.5])
-        #expect(dataset.eval == .file("held-out.jsonl") && dataset.format == .promptCompletion)
-        #expect(dataset.columns.names == [.prompt: "question", .completion: "answer"])
+        #expect(dataset.eval == .file("held-out.jsonl") && dataset.format == .named("prompt_completion"))
+        #expect(dataset.columns.names == ["prompt": "question", "completion": "answer"])
         #expect(
             dataset.maxLength == 256 && dataset.packing && dataset.tokensPerBatch == 1024 && dataset.rowsPerBatch == nil
         )
         #expect(
             !dataset.shuffle && dataset.overflow == .drop && dataset.documents == .blankLine
                 && dataset.cache == .folder("rows"))
+        #expect(dataset.sources.map(\.weight) == [1, 0.5] && dataset.sources[1].format == "prompt_completion")
+        #expect(dataset.evaluationSource?.columns == dataset.columns.names && dataset.batchSize == .tokens(1024))
         guard case .sft(let sft) = recipe.objective else { throw RunError("no objective") }
         #expect(sft.trainOn == .completion)
         let optimizer = recipe.optimizer

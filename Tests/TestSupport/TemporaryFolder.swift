@@ -1,18 +1,23 @@
 import Foundation
 
-/// A fresh folder that is removed with all it holds when the last reference to it goes.
-public final class TemporaryFolder: Sendable {
+/// A fresh folder that is removed with all it holds when the tests are over.
+public struct TemporaryFolder: Sendable {
     /// The folder's path, without a slash at its end.
     public let path: String
 
+    /// Holds the folders of this process. It goes when the process ends, not earlier: the path is all that a running program knows of it.
+    private static let parent: URL = {
+        atexit { try? FileManager.default.removeItem(at: TemporaryFolder.parent) }
+        let name = "graft-tests-\(ProcessInfo.processInfo.processIdentifier)"
+        return FileManager.default.temporaryDirectory.appending(path: name)
+    }()
+
     /// Makes the folder.
     public init() throws {
-        let url = FileManager.default.temporaryDirectory.appending(path: "graft-test-\(UUID().uuidString)")
+        let url = Self.parent.appending(path: UUID().uuidString)
         try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true)
         path = url.path(percentEncoded: false)
     }
-
-    deinit { try? FileManager.default.removeItem(atPath: path) }
 
     /// The path of a name in the folder.
     public func file(_ name: String) -> String { path + "/" + name }

@@ -1,3 +1,4 @@
+import Datasets
 import Files
 
 /// A file of rows and how often it counts.
@@ -71,42 +72,37 @@ extension EvaluationSource: RecipeValue {
     }
 }
 
-/// The shape of a dataset's rows.
-public enum RowFormat: String, CaseIterable, RecipeChoice {
-    /// Seen from the first rows.
+extension Overflow: RecipeChoice {}
+
+extension DocumentUnit: RecipeChoice {}
+
+/// The shape of a dataset's rows: one of ``RowFormats``, or told from each row.
+public enum FormatChoice: Equatable, Sendable {
+    /// Told from each row's keys.
     case auto
-    /// `{"messages": [{"role", "content"}]}`.
-    case messages
-    /// `{"conversations": [{"from", "value"}]}`.
-    case sharegpt
-    /// `{"instruction", "input", "output"}`.
-    case alpaca
-    /// `{"prompt", "completion"}`.
-    case promptCompletion = "prompt_completion"
-    /// `{"text"}`, or a plain text file.
-    case text
+    /// The format of this name.
+    case named(String)
 }
 
-/// What becomes of a row longer than `max_length`.
-public enum OverflowRule: String, CaseIterable, RecipeChoice {
-    /// Its start is kept.
-    case truncate
-    /// It becomes several rows.
-    case split
-    /// It is left out.
-    case drop
-    /// The run does not start.
-    case error
-}
+extension FormatChoice: RecipeValue {
+    private static var words: [String] { ["auto"] + RowFormats.all.map { $0.name } }
+    static var kind: String { words.map { "`\($0)`" }.joined(separator: ", ") }
 
-/// What one document is in a plain text file.
-public enum DocumentRule: String, CaseIterable, RecipeChoice {
-    /// A line.
-    case line
-    /// What stands between blank lines.
-    case blankLine = "blank_line"
-    /// The whole file.
-    case file
+    init(reading node: RecipeNode, as keyPath: String) throws {
+        guard case .string(let word) = node.content, Self.words.contains(word) else {
+            var hint: String?
+            if case .string(let word) = node.content { hint = nearestName(to: word, among: Self.words) }
+            throw Self.wrongKind(node, keyPath, hint: hint.map { "did you mean `\($0)`?" })
+        }
+        self = word == "auto" ? .auto : .named(word)
+    }
+
+    var written: RecipeNode.Content {
+        switch self {
+        case .auto: .string("auto")
+        case .named(let name): .string(name)
+        }
+    }
 }
 
 /// Where tokenised rows are kept for the next run.
@@ -139,28 +135,6 @@ extension RowCache: RecipeValue {
     }
 }
 
-/// A part of a row that can stand under another name.
-public enum ColumnRole: String, CaseIterable, RecipeChoice {
-    /// A conversation.
-    case messages
-    /// The tools that a conversation may call.
-    case tools
-    /// What is given.
-    case prompt
-    /// What is to be learnt.
-    case completion
-    /// Running text.
-    case text
-    /// Alpaca's task.
-    case instruction
-    /// Alpaca's optional context.
-    case input
-    /// Alpaca's answer.
-    case output
-    /// A system message beside the conversation.
-    case system
-}
-
 /// `dataset:`, the rows and how they become batches.
 public struct DatasetSettings: Equatable, Sendable {
     /// The training rows: JSON, JSONL or plain text, each also `.zst`.
@@ -168,7 +142,7 @@ public struct DatasetSettings: Equatable, Sendable {
     /// The rows of evaluation; nil for none.
     public var eval: EvaluationSource?
     /// The shape of the rows.
-    public var format = RowFormat.auto
+    public var format = FormatChoice.auto
     /// The names of columns that are not the format's own.
     public var columns = ColumnNames()
     /// The longest row, in tokens.
@@ -182,9 +156,9 @@ public struct DatasetSettings: Equatable, Sendable {
     /// Whether every epoch has its own order, drawn from the seed.
     public var shuffle = true
     /// What becomes of a row longer than ``maxLength``; nil for truncate in chats and pairs, split in text.
-    public var overflow: OverflowRule?
+    public var overflow: Overflow?
     /// What one document is in a plain text file.
-    public var documents = DocumentRule.line
+    public var documents = DocumentUnit.line
     /// Where tokenised rows are kept.
     public var cache = RowCache.standard
     /// Whether rows are read as they are needed instead of being counted first.
@@ -195,6 +169,25 @@ public struct DatasetSettings: Equatable, Sendable {
 
     /// The defaults, with no rows named.
     public init() {}
+
+    /// The training files as the dataset reader takes them.
+    public var sources: [DatasetSource] { train.map { source($0.path, weight: $0.weight) } }
+
+    /// The file of evaluation as the dataset reader takes it; nil for a share or none.
+    public var evaluationSource: DatasetSource? {
+        if case .file(let path) = eval { source(path, weight: 1) } else { nil }
+    }
+
+    /// How large a micro-batch is.
+    public var batchSize: BatchSize {
+        tokensPerBatch.map { .tokens($0) } ?? .rows(rowsPerBatch ?? Self.defaultRowsPerBatch)
+    }
+
+    private func source(_ path: String, weight: Double) -> DatasetSource {
+        var name: String?
+        if case .named(let format) = format { name = format }
+        return DatasetSource(path, weight: weight, format: name, columns: columns.names, documents: documents)
+    }
 }
 
 extension DatasetSettings: RecipeSection {
@@ -238,31 +231,28 @@ extension DatasetSettings: RecipeSection {
     }
 }
 
-/// Names of columns by what they hold.
+/// Names of columns that are not a format's own.
 public struct ColumnNames: Equatable, Sendable {
-    /// The name of each role that does not have its usual one.
-    public var names: [ColumnRole: String] = [:]
+    /// A format's key → the column that holds it.
+    public var names: [String: String] = [:]
 }
 
 extension ColumnNames: RecipeValue {
-    static let kind = "a mapping from roles to column names"
+    static let kind = "a mapping from a format's keys to column names"
 
     init(reading node: RecipeNode, as keyPath: String) throws {
         guard let entries = node.entries else { throw Self.wrongKind(node, keyPath) }
+        let known = Set(RowFormats.all.flatMap { $0.requiredKeys + $0.optionalKeys })
         for entry in entries {
-            guard let role = ColumnRole(rawValue: entry.key) else {
-                throw unknownKey(entry, in: keyPath, known: ColumnRole.allCases.map(\.rawValue))
-            }
-            names[role] = try String(reading: entry.value, as: "\(keyPath).\(entry.key)")
+            guard known.contains(entry.key) else { throw unknownKey(entry, in: keyPath, known: known.sorted()) }
+            names[entry.key] = try String(reading: entry.value, as: "\(keyPath).\(entry.key)")
         }
     }
 
     var written: RecipeNode.Content {
         .mapping(
-            ColumnRole.allCases.compactMap { role in
-                names[role].map {
-                    RecipeNode.Entry(key: role.rawValue, place: RecipePlace(), value: RecipeNode(.string($0)))
-                }
+            names.sorted { $0.key < $1.key }.map {
+                RecipeNode.Entry(key: $0.key, place: RecipePlace(), value: RecipeNode(.string($0.value)))
             })
     }
 }

@@ -57,3 +57,17 @@ extension ModelSettings: RecipeSection {
         ]
     }
 }
+
+extension ModelSettings {
+    /// The settings that a command's flags `--model`, `--precision` and `--weights` ask for, checked as in a recipe.
+    public init(path: String, precision: String?, weights: String?) throws {
+        func read<Value: RecipeValue>(_ text: String?, _ flag: String, _ field: inout Value) throws {
+            guard let text else { return }
+            field = try Value(reading: RecipeNode(.string(text)), as: flag)
+        }
+        self.init()
+        try read(path, "--model", &self.path)
+        try read(precision, "--precision", &self.precision)
+        try read(weights, "--weights", &self.weights)
+    }
+}

@@ -1,3 +1,5 @@
+import Datasets
+
 /// `objective:`, what training makes smaller. Each method has its own keys, TRL's where TRL has it; `type` says which it is.
 public enum ObjectiveSettings: Equatable, Sendable {
     /// Supervised fine-tuning.
@@ -21,17 +23,7 @@ extension ObjectiveSettings {
     }
 }
 
-/// The tokens that are learnt.
-public enum TrainOn: String, CaseIterable, RecipeChoice {
-    /// What the assistant says, each turn with the token that ends it.
-    case assistant
-    /// The last such turn.
-    case lastTurn = "last_turn"
-    /// All that follows the prompt.
-    case completion
-    /// Every token but a document's first.
-    case all
-}
+extension TrainOn: RecipeChoice {}
 
 /// `objective: { type: sft }`: the mean of −log p over the tokens that are learnt.
 public struct SFTSettings: Equatable, Sendable {

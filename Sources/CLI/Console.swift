@@ -1,0 +1,124 @@
+import Glibc
+import Recipes
+
+/// Shows a run on standard error: a line that moves on a terminal, a line now and then elsewhere.
+final class Console {
+    private let isTerminal: Bool
+    private var isLineOpen = false
+    private var outline: RunOutline?
+    private var lastPlainStep = 0
+    /// Where the clock stood when the first step of this process ended, and that step: what the time left is reckoned from.
+    private var firstStep: (step: Int, at: ContinuousClock.Instant)?
+
+    /// A console on standard error.
+    init(isTerminal: Bool = isatty(STDERR_FILENO) == 1) {
+        self.isTerminal = isTerminal
+    }
+
+    /// Writes a line to standard error.
+    static func say(_ text: String) { put(text + "\n") }
+
+    /// Writes to standard error as it is.
+    private static func put(_ text: String) {
+        var rest = Array(text.utf8)[...]
+        while !rest.isEmpty {
+            let written = rest.withUnsafeBytes { write(STDERR_FILENO, $0.baseAddress, $0.count) }
+            if written < 0 && errno != EINTR { return }
+            rest = rest.dropFirst(max(0, written))
+        }
+    }
+
+    /// Shows an event.
+    func show(_ event: RunEvent) {
+        switch event {
+        case .note(let text): line(text)
+        case .started(let outline): start(outline)
+        case .step(let step): show(step)
+        case .evaluated(let report): line(Self.text(of: report))
+        case .saved(let path): line("saved \(path)")
+        case .sample(let title, let prompt, let answer): line("\(title)\n  > \(prompt)\n  \(answer)")
+        case .finished(let path, let seconds): line("done in \(Self.duration(seconds)): \(path)")
+        }
+    }
+
+    private func start(_ outline: RunOutline) {
+        self.outline = outline
+        let share = 100 * Double(outline.trainableParameters) / Double(max(1, outline.parameters))
+        let resumed = outline.firstStep > 0 ? ", going on after step \(outline.firstStep)" : ""
+        line(
+            "\(outline.rows) rows, \(outline.steps) steps\(resumed); training \(grouped(outline.trainableParameters)) of "
+                + "\(grouped(outline.parameters)) parameters (\(decimals(share, 2)) %)")
+        lastPlainStep = outline.firstStep
+    }
+
+    private func show(_ step: StepReport) {
+        let text = Self.text(of: step, secondsLeft: secondsLeft(after: step))
+        if isTerminal {
+            Self.put("\r" + text + "\u{1B}[K")
+            isLineOpen = true
+        } else if step.step == step.steps || step.step >= lastPlainStep + max(1, step.steps / 20) {
+            Self.say(text)
+            lastPlainStep = step.step
+        }
+    }
+
+    /// A whole line, below the moving one.
+    private func line(_ text: String) {
+        if isLineOpen { Self.put("\n") }
+        isLineOpen = false
+        Self.say(text)
+    }
+
+    private func secondsLeft(after step: StepReport) -> Double? {
+        guard let first = firstStep, step.step > first.step else {
+            firstStep = firstStep ?? (step.step, .now)
+            return nil
+        }
+        let passed = (ContinuousClock.now - first.at) / .seconds(1)
+        return passed / Double(step.step - first.step) * Double(step.steps - step.step)
+    }
+
+    /// `step 37/120 [######..............] loss 2.143, 3,214 tokens/s, 2 min left, 1.21 GB`
+    static func text(of step: StepReport, secondsLeft: Double?) -> String {
+        let done = 20 * step.step / max(1, step.steps)
+        let bar = String(repeating: "#", count: done) + String(repeating: ".", count: 20 - done)
+        let parts = [
+            "step \(step.step)/\(step.steps) [\(bar)] loss \(decimals(step.loss, 4))",
+            grouped(Int(step.tokensPerSecond.rounded())) + " tokens/s", secondsLeft.map { duration($0) + " left" },
+            decimals(Double(step.peakMemoryBytes) / 1e9, 2) + " GB",
+        ]
+        return parts.compactMap { $0 }.joined(separator: ", ")
+    }
+
+    static func text(of report: EvaluationReport) -> String {
+        let when = report.step == 0 ? "before training" : "after step \(report.step)"
+        return "\(when): perplexity \(decimals(report.perplexity, 3)) ± \(decimals(report.perplexityStandardError, 3)) "
+            + "over \(grouped(report.tokens)) tokens"
+    }
+
+    /// `45 s`, `3 min 20 s`, `2 h 5 min`.
+    static func duration(_ seconds: Double) -> String {
+        let whole = Int(min(max(0, seconds), 1e9).rounded())
+        if whole < 60 { return "\(whole) s" }
+        if whole < 3600 { return "\(whole / 60) min \(whole % 60) s" }
+        return "\(whole / 3600) h \(whole % 3600 / 60) min"
+    }
+}
+
+/// A number with so many digits after the point.
+private func decimals(_ value: Double, _ digits: Int) -> String {
+    guard value.isFinite, abs(value) < 1e9 else { return "\(value)" }
+    let scale = (0..<digits).reduce(1) { product, _ in product * 10 }
+    let units = Int((abs(value) * Double(scale)).rounded())
+    let fraction = String(units % scale)
+    let sign = value < 0 && units > 0 ? "-" : ""
+    return "\(sign)\(units / scale)"
+        + (digits > 0 ? "." + String(repeating: "0", count: digits - fraction.count) + fraction : "")
+}
+
+/// `12,345,678`.
+private func grouped(_ value: Int) -> String {
+    let digits = Array(String(abs(value)))
+    let groups = stride(from: digits.count, to: 0, by: -3).map { String(digits[max(0, $0 - 3)..<$0]) }.reversed()
+    return (value < 0 ? "-" : "") + groups.joined(separator: ",")
+}

@@ -1,0 +1,36 @@
+import ArgumentParser
+import Recipes
+
+/// Flags of every command that loads a model.
+struct ModelOptions: ParsableArguments {
+    @Option(
+        help: ArgumentHelp("A .gguf file, a Hugging Face folder, or org/name in the local cache.", valueName: "model"))
+    var model: String
+
+    @Option(help: "The type in which products are computed: f32.")
+    var precision: String?
+
+    @Option(help: "How weights are kept in memory: f32 or bf16.")
+    var weights: String?
+
+    /// The flags as a recipe's section.
+    func settings() throws -> ModelSettings { try ModelSettings(path: model, precision: precision, weights: weights) }
+}
+
+/// The flag of every command that has a result.
+struct OutputOptions: ParsableArguments {
+    @Flag(help: "Write the result to standard output as one JSON object; everything else goes to standard error.")
+    var json = false
+}
+
+/// The recipe and the values that replace some of its own.
+struct RecipeOptions: ParsableArguments {
+    @Argument(help: "The recipe, a YAML file.")
+    var recipe: String
+
+    @Option(name: .customLong("set"), help: ArgumentHelp("Replace a value of the recipe.", valueName: "key.path=value"))
+    var overrides: [String] = []
+
+    /// The recipe, read and checked.
+    func read() throws -> Recipe { try RecipeReader.read(recipe, overrides: overrides) }
+}

@@ -1,0 +1,30 @@
+import Files
+import Glibc
+
+/// Standard output for results, in large pieces.
+final class StandardOutput {
+    private var buffer: [UInt8] = []
+    private static let size = 1 << 16
+
+    /// Adds text.
+    ///
+    /// - Throws: ``RunError`` where it cannot be written, a full disk for one.
+    func write(_ text: String) throws {
+        buffer.append(contentsOf: text.utf8)
+        if buffer.count >= Self.size { try flush() }
+    }
+
+    /// Writes what has been added.
+    func flush() throws {
+        var rest = buffer[...]
+        while !rest.isEmpty {
+            let written = rest.withUnsafeBytes { Glibc.write(STDOUT_FILENO, $0.baseAddress, $0.count) }
+            if written < 0 && errno == EINTR { continue }
+            guard written > 0 else {
+                throw RunError("cannot write to standard output: \(String(cString: strerror(errno)))")
+            }
+            rest = rest.dropFirst(written)
+        }
+        buffer.removeAll(keepingCapacity: true)
+    }
+}

@@ -1,0 +1,4 @@
+/// What the program's commands do, one entry point each, without arguments to parse or anything printed.
+///
+/// A command's result is returned or handed out in pieces; what is worth saying on the way goes to a ``RunObserver``.
+public enum Commands {}

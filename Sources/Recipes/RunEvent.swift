@@ -1,0 +1,111 @@
+import Files
+
+/// Something that happens in a run and that whoever started it may want to show. Nothing below the command line prints.
+public enum RunEvent: Sendable {
+    /// A sentence worth reading: rows that were truncated, a storage type that was chosen.
+    case note(String)
+    /// Training is about to begin.
+    case started(RunOutline)
+    /// An optimizer step is done.
+    case step(StepReport)
+    /// The model was evaluated.
+    case evaluated(EvaluationReport)
+    /// A checkpoint, an adapter or a model was written.
+    case saved(path: String)
+    /// The model answered a prompt.
+    case sample(title: String, prompt: String, answer: String)
+    /// The run is over and its folder complete.
+    case finished(path: String, seconds: Double)
+}
+
+/// Takes events as they happen, on the thread that trains.
+public typealias RunObserver = (RunEvent) -> Void
+
+/// What a run is going to do.
+public struct RunOutline: Sendable {
+    /// Optimizer steps in all, those of a resumed run included.
+    public var steps: Int
+    /// The step after which it goes on; 0 from the start.
+    public var firstStep: Int
+    /// Training rows.
+    public var rows: Int
+    /// Parameters that are trained.
+    public var trainableParameters: Int
+    /// Parameters in all.
+    public var parameters: Int
+
+    /// Describes a run.
+    public init(steps: Int, firstStep: Int, rows: Int, trainableParameters: Int, parameters: Int) {
+        self.steps = steps
+        self.firstStep = firstStep
+        self.rows = rows
+        self.trainableParameters = trainableParameters
+        self.parameters = parameters
+    }
+}
+
+/// One optimizer step, as it is shown.
+public struct StepReport: Sendable {
+    /// The step's number, from 1.
+    public var step: Int
+    /// Steps in all.
+    public var steps: Int
+    /// The mean loss over the step's trained tokens.
+    public var loss: Double
+    /// Real tokens a second, evaluation and saving left out.
+    public var tokensPerSecond: Double
+    /// The process's peak memory.
+    public var peakMemoryBytes: Int
+
+    /// Describes a step.
+    public init(step: Int, steps: Int, loss: Double, tokensPerSecond: Double, peakMemoryBytes: Int) {
+        self.step = step
+        self.steps = steps
+        self.loss = loss
+        self.tokensPerSecond = tokensPerSecond
+        self.peakMemoryBytes = peakMemoryBytes
+    }
+}
+
+/// One evaluation, as it is shown.
+public struct EvaluationReport: Sendable {
+    /// The optimizer step after which it was done; 0 before training.
+    public var step: Int
+    /// The mean negative log-probability of a token.
+    public var loss: Double
+    /// exp(loss).
+    public var perplexity: Double
+    /// The standard error of that, clustered by row.
+    public var perplexityStandardError: Double
+    /// Tokens that were predicted.
+    public var tokens: Int
+
+    /// Describes an evaluation.
+    public init(step: Int, loss: Double, perplexity: Double, perplexityStandardError: Double, tokens: Int) {
+        self.step = step
+        self.loss = loss
+        self.perplexity = perplexity
+        self.perplexityStandardError = perplexityStandardError
+        self.tokens = tokens
+    }
+}
+
+/// A run that a signal stopped after it had saved. The command line exits with 128 plus the signal.
+public struct RunStopped: Error, Equatable, CustomStringConvertible {
+    /// The signal's number: 2 for Ctrl-C, 15 for a termination request.
+    public var signal: Int32
+    /// The checkpoint that was written, where there was something to save.
+    public var checkpoint: String?
+
+    /// Describes the stop.
+    public init(signal: Int32, checkpoint: String?) {
+        self.signal = signal
+        self.checkpoint = checkpoint
+    }
+
+    /// What happened and how to go on.
+    public var description: String {
+        checkpoint.map { "stopped; saved \($0); go on with --resume" }
+            ?? "stopped before the first step; nothing to save"
+    }
+}
