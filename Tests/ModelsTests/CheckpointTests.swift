@@ -65,6 +65,14 @@ import Testing
         }
     }
 
+    @Test func quantisedFoldersAreRefused() throws {
+        let folder = try TemporaryFolder()
+        try folder.write(#"{"quantization_config": {"quant_method": "bitsandbytes"}}"#, to: "config.json")
+        try SafetensorsFolder.write([SafetensorsTensor("w", shape: [1], [1])], to: folder.path)
+        let error = #expect(throws: InputError.self) { try openCheckpoint(folder.path) }
+        #expect(error?.message == "holds quantised weights (bitsandbytes), which cannot be read")
+    }
+
     @Test func aFileIsKnownByItsContentToo() throws {
         let folder = try TemporaryFolder()
         let path = try folder.write(GGUFBuilder.small.file, to: "sha256-0123")

@@ -12,6 +12,12 @@ final class HuggingFaceCheckpoint: Checkpoint {
     init(_ folder: String) throws {
         path = folder
         configuration = try Self.readObject(folder + "/config.json")
+        if let quantisation = configuration["quantization_config"] {
+            let method = quantisation["quant_method"]?.string.map { " (\($0))" } ?? ""
+            throw InputError(
+                "holds quantised weights\(method), which cannot be read", file: folder,
+                hint: "Give the model's folder in F32, F16 or BF16, or a GGUF file")
+        }
         let generation = folder + "/generation_config.json"
         if case .file = PathKind(generation) {
             generationConfiguration = try Self.readObject(generation)
