@@ -57,14 +57,14 @@ BODY void rescale_result(struct working_set *w, int64_t rows, int64_t width) {
 
 // At most 64 keys; `diagonal`: they are the block's own rows, of which a query sees those up to itself.
 BODY void meet_keys(const struct attention_job *job, struct working_set *w, const float *keys, const float *values,
-                    int64_t count, int64_t rows, bool diagonal) {
+                    int64_t count, int64_t rows, bool diagonal, enum cpu_level level) {
     int64_t D = job->D, row = job->K * D, queries = round_to_lanes(rows), width = round_to_lanes(D), values_row;
-    tile_product(w->scores, TILE, keys, row, 1, w->queries, TILE, count, queries, D, false);
+    block_product(w->scores, TILE, (struct strided){keys, row, 1}, w->queries, TILE, count, queries, D, false, level);
     if (diagonal) mask_future(w->scores, count, queries);
     online_softmax(w, count, queries);
     if (!w->empty) rescale_result(w, rows, width);
     values = whole_vectors(w->values, values, row, count, D, &values_row);
-    tile_product(w->result, width, w->scores, 1, TILE, values, values_row, rows, width, count, !w->empty);
+    block_product(w->result, width, (struct strided){w->scores, 1, TILE}, values, values_row, rows, width, count, !w->empty, level);
     w->empty = false;
 }
 
@@ -78,7 +78,7 @@ BODY void write_result(const struct attention_job *job, const struct working_set
     }
 }
 
-BODY void forward_block_body(const struct attention_job *job, int64_t task) {
+BODY void forward_block_body(const struct attention_job *job, int64_t task, enum cpu_level level) {
     const struct query_block *block = &job->blocks[task / job->H];
     const struct attention_sequence *sequence = &job->layout->sequences[block->sequence];
     int64_t head = task % job->H, D = job->D, row = job->K * D, width = round_to_lanes(D);
@@ -86,21 +86,22 @@ BODY void forward_block_body(const struct attention_job *job, int64_t task) {
     float *buffer = pool_scratch((size_t)(TILE * (D + TILE + 2 * width)) * sizeof(float));
     struct working_set w = {.queries = buffer, .scores = buffer + TILE * D, .empty = true};
     w.result = w.scores + TILE * TILE, w.values = w.result + TILE * width;
-    transpose_tile(w.queries, job->q + (first * job->H + head) * D, job->H * D, block->rows, D, job->scale);
+    transpose_block(w.queries, job->q + (first * job->H + head) * D, job->H * D, block->rows, D, job->scale);
     for (int32_t s = 0; s < sequence->segment_count; s++) {
         struct segment_keys segment =
             keys_of_segment(job->layout, &job->layout->segments[sequence->first_segment + s], job->k, job->v, row);
         for (int64_t j = 0; j < segment.count; j += TILE)
             meet_keys(job, &w, segment.keys + j * row + key_head, segment.values + j * row + key_head,
-                      smaller(TILE, segment.count - j), block->rows, false);
+                      smaller(TILE, segment.count - j), block->rows, false, level);
     }
     for (int64_t j = 0; j <= block->first; j += TILE) {
         int64_t at = (sequence->start + j) * row + key_head;
-        meet_keys(job, &w, job->k + at, job->v + at, j < block->first ? TILE : block->rows, block->rows, j == block->first);
+        meet_keys(job, &w, job->k + at, job->v + at, j < block->first ? TILE : block->rows, block->rows, j == block->first,
+                  level);
     }
     write_result(job, &w, first, block->rows, head);
 }
-VARIANTS(forward_block, (const struct attention_job *job, int64_t task), (job, task))
+VARIANTS_BY_LEVEL(forward_block, (const struct attention_job *job, int64_t task), job, task)
 
 static void attention_task(void *context, int64_t task) { forward_block(context, task); }
 

@@ -64,10 +64,11 @@ BODY void write_rows(float *out, int64_t out_row, const float *in, int64_t rows,
 
 // dq: tiles are transposed, [keys, queries], as in the forward pass.
 BODY void queries_meet_keys(const struct backward_job *job, const struct tiles *t, const float *lse, const float *delta,
-                            const float *keys, const float *values, int64_t count, int64_t rows, bool diagonal, bool first) {
+                            const float *keys, const float *values, int64_t count, int64_t rows, bool diagonal, bool first,
+                            enum cpu_level level) {
     int64_t D = job->D, row = job->K * D, queries = round_to_lanes(rows), width = round_to_lanes(D), keys_row;
-    tile_product(t->p, TILE, keys, row, 1, t->left, TILE, count, queries, D, false);
-    tile_product(t->ds, TILE, values, row, 1, t->right, TILE, count, queries, D, false);
+    block_product(t->p, TILE, (struct strided){keys, row, 1}, t->left, TILE, count, queries, D, false, level);
+    block_product(t->ds, TILE, (struct strided){values, row, 1}, t->right, TILE, count, queries, D, false, level);
     for (int64_t j = 0; j < count; j++) {
         for (int64_t i = 0; i < queries; i += LANES) {
             vector p = vector_exp(load(t->p + j * TILE + i) - load(lse + i));
@@ -76,10 +77,10 @@ BODY void queries_meet_keys(const struct backward_job *job, const struct tiles *
         for (int64_t i = 0; diagonal && i < smaller(j, queries); i++) t->ds[j * TILE + i] = 0;
     }
     keys = whole_vectors(t->copy, keys, row, count, D, &keys_row);
-    tile_product(t->first, width, t->ds, 1, TILE, keys, keys_row, rows, width, count, !first);
+    block_product(t->first, width, (struct strided){t->ds, 1, TILE}, keys, keys_row, rows, width, count, !first, level);
 }
 
-BODY void query_gradient_body(const struct backward_job *job, int64_t task) {
+BODY void query_gradient_body(const struct backward_job *job, int64_t task, enum cpu_level level) {
     const struct query_block *block = &job->queries[task / job->H];
     const struct attention_sequence *sequence = &job->layout->sequences[block->sequence];
     int64_t H = job->H, D = job->D, row = job->K * D, head = task % H, key_head = head / (H / job->K) * D;
@@ -88,25 +89,25 @@ BODY void query_gradient_body(const struct backward_job *job, int64_t task) {
     float lse[TILE] = {0}, delta[TILE] = {0};
     for (int64_t i = 0; i < block->rows; i++)
         lse[i] = job->lse[(start + i) * H + head], delta[i] = job->delta[(start + i) * H + head];
-    transpose_tile(t.left, job->q + at, H * D, block->rows, D, job->scale);
-    transpose_tile(t.right, job->dout + at, H * D, block->rows, D, 1.0f);
+    transpose_block(t.left, job->q + at, H * D, block->rows, D, job->scale);
+    transpose_block(t.right, job->dout + at, H * D, block->rows, D, 1.0f);
     bool first = true;
     for (int32_t s = 0; s < sequence->segment_count; s++) {
         struct segment_keys segment =
             keys_of_segment(job->layout, &job->layout->segments[sequence->first_segment + s], job->k, job->v, row);
         for (int64_t j = 0; j < segment.count; j += TILE, first = false)
             queries_meet_keys(job, &t, lse, delta, segment.keys + j * row + key_head, segment.values + j * row + key_head,
-                              smaller(TILE, segment.count - j), block->rows, false, first);
+                              smaller(TILE, segment.count - j), block->rows, false, first, level);
     }
     for (int64_t j = 0; j <= block->first; j += TILE, first = false) {
         int64_t from = (sequence->start + j) * row + key_head;
         bool diagonal = j == block->first;
         queries_meet_keys(job, &t, lse, delta, job->k + from, job->v + from, diagonal ? block->rows : TILE, block->rows,
-                          diagonal, first);
+                          diagonal, first, level);
     }
     write_rows(job->dq + at, H * D, t.first, block->rows, D, job->scale, false);
 }
-VARIANTS(query_gradient, (const struct backward_job *job, int64_t task), (job, task))
+VARIANTS_BY_LEVEL(query_gradient, (const struct backward_job *job, int64_t task), job, task)
 
 // What a block of keys meets: `rows` query rows from `row` of the batch, of which keys [low, high) are read; where the keys are
 // the rows' own sequence, query i reads keys up to i + past.
@@ -116,11 +117,11 @@ struct visit {
 
 // dk and dv: tiles are [queries, keys].
 BODY void keys_meet_queries(const struct backward_job *job, const struct tiles *t, const struct key_block *block,
-                            struct visit visit, int64_t head, bool adds) {
+                            struct visit visit, int64_t head, bool adds, enum cpu_level level) {
     int64_t H = job->H, D = job->D, at = (visit.row * H + head) * D, keys = round_to_lanes(block->count);
     int64_t width = round_to_lanes(D), operand_row;
-    tile_product(t->p, TILE, job->q + at, H * D, 1, t->left, TILE, visit.rows, keys, D, false);
-    tile_product(t->ds, TILE, job->dout + at, H * D, 1, t->right, TILE, visit.rows, keys, D, false);
+    block_product(t->p, TILE, (struct strided){job->q + at, H * D, 1}, t->left, TILE, visit.rows, keys, D, false, level);
+    block_product(t->ds, TILE, (struct strided){job->dout + at, H * D, 1}, t->right, TILE, visit.rows, keys, D, false, level);
     for (int64_t i = 0; i < visit.rows; i++) {
         float *p = t->p + i * TILE, *ds = t->ds + i * TILE;
         int64_t scalars = (visit.row + i) * H + head, high = smaller(visit.high, i + visit.past + 1);
@@ -134,40 +135,41 @@ BODY void keys_meet_queries(const struct backward_job *job, const struct tiles *
         for (int64_t j = high; j < block->count; j++) p[j] = ds[j] = 0;
     }
     const float *operand = whole_vectors(t->copy, job->dout + at, H * D, visit.rows, D, &operand_row);
-    tile_product(t->second, width, t->p, 1, TILE, operand, operand_row, block->count, width, visit.rows, adds);
+    block_product(t->second, width, (struct strided){t->p, 1, TILE}, operand, operand_row, block->count, width, visit.rows, adds, level);
     operand = whole_vectors(t->copy, job->q + at, H * D, visit.rows, D, &operand_row);
-    tile_product(t->first, width, t->ds, 1, TILE, operand, operand_row, block->count, width, visit.rows, adds);
+    block_product(t->first, width, (struct strided){t->ds, 1, TILE}, operand, operand_row, block->count, width, visit.rows, adds, level);
 }
 
 // All rows of a sequence from row `first` on; own rows of the block are read causally.
 BODY void visit_sequence(const struct backward_job *job, const struct tiles *t, const struct key_block *block,
-                         int64_t key_head, int32_t reader, int64_t low, int64_t high, bool own, bool *adds) {
+                         int64_t key_head, int32_t reader, int64_t low, int64_t high, bool own, bool *adds, enum cpu_level level) {
     const struct attention_sequence *sequence = &job->layout->sequences[reader];
     int64_t group = job->H / job->K, from = own ? block->first : 0;
     for (int64_t i = from; i < sequence->count; i += TILE) {
         struct visit visit = {sequence->start + i, smaller(TILE, sequence->count - i), low, high, own ? i - from : TILE};
-        for (int64_t g = 0; g < group; g++, *adds = true) keys_meet_queries(job, t, block, visit, key_head * group + g, *adds);
+        for (int64_t g = 0; g < group; g++, *adds = true) 
+            keys_meet_queries(job, t, block, visit, key_head * group + g, *adds, level);
     }
 }
 
-BODY void key_gradient_body(const struct backward_job *job, int64_t task) {
+BODY void key_gradient_body(const struct backward_job *job, int64_t task, enum cpu_level level) {
     const struct key_block *block = &job->keys.blocks[job->keys.order[task / job->K]];
     int64_t D = job->D, row = job->K * D, key_head = task % job->K, width = round_to_lanes(D);
     struct tiles t = make_tiles(D);
-    transpose_tile(t.left, block->keys + key_head * D, row, block->count, D, job->scale);
-    transpose_tile(t.right, block->values + key_head * D, row, block->count, D, 1.0f);
+    transpose_block(t.left, block->keys + key_head * D, row, block->count, D, job->scale);
+    transpose_block(t.right, block->values + key_head * D, row, block->count, D, 1.0f);
     bool adds = false;
     if (block->sequence >= 0)
-        visit_sequence(job, &t, block, key_head, block->sequence, 0, block->count, true, &adds);
+        visit_sequence(job, &t, block, key_head, block->sequence, 0, block->count, true, &adds, level);
     for (int64_t r = 0; r < block->reader_count; r++) {
         struct reader reader = job->keys.readers[block->first_reader + r];
-        visit_sequence(job, &t, block, key_head, reader.sequence, reader.low, reader.high, false, &adds);
+        visit_sequence(job, &t, block, key_head, reader.sequence, reader.low, reader.high, false, &adds, level);
     }
     if (!adds) memset(t.first, 0, (size_t)(2 * TILE * width) * sizeof(float)); // nobody reads these keys
     if (block->dkeys) write_rows(block->dkeys + key_head * D, row, t.first, block->count, D, job->scale, block->adds);
     if (block->dvalues) write_rows(block->dvalues + key_head * D, row, t.second, block->count, D, 1.0f, block->adds);
 }
-VARIANTS(key_gradient, (const struct backward_job *job, int64_t task), (job, task))
+VARIANTS_BY_LEVEL(key_gradient, (const struct backward_job *job, int64_t task), job, task)
 
 static void gradient_task(void *context, int64_t task) {
     const struct backward_job *job = context;

@@ -8,49 +8,33 @@
 #include "allocator.h"
 #include "kernels.h"
 #include "thread_pool.h"
-#include "vector_math.h"
+#include "tile.h"
 
 enum { TILE = 64 };
 
 static inline int64_t round_to_lanes(int64_t n) { return divide_up(n, LANES) * LANES; }
 
-// c [rows, 16] = or += a b, one vector of columns: a[i, k] = a[i * a_row + k * a_column].
-BODY void tile_strip(float *c, int64_t c_row, const float *a, int64_t a_row, int64_t a_column, const float *b, int64_t b_row,
-                     int64_t depth, bool accumulate, const int rows) {
-    vector sum[6];
-#pragma clang loop unroll(full)
-    for (int r = 0; r < rows; r++) sum[r] = accumulate ? load(c + r * c_row) : splat(0);
-    for (int64_t k = 0; k < depth; k++) {
-        vector v = load(b + k * b_row);
-#pragma clang loop unroll(full)
-        for (int r = 0; r < rows; r++) sum[r] = splat(a[r * a_row + k * a_column]) * v + sum[r];
-    }
-#pragma clang loop unroll(full)
-    for (int r = 0; r < rows; r++) store(c + r * c_row, sum[r]);
+// c [rows, columns] = a b, added to c where `accumulate`; columns is a multiple of 16.
+BODY void block_product(float *c, int64_t c_row, struct strided a, const float *b, int64_t b_row, int64_t rows, int64_t columns,
+                        int64_t depth, bool accumulate, enum cpu_level level) {
+    int64_t j = 0;
+    if (TILE_VECTORS(level) == 2)
+        for (; j + 2 * LANES <= columns; j += 2 * LANES)
+            strip_product(c + j, c_row, a, b + j, b_row, rows, depth, 1, accumulate, TILE_ROWS(level), 2);
+    for (; j < columns; j += LANES)
+        strip_product(c + j, c_row, a, b + j, b_row, rows, depth, 1, accumulate, TILE_ROWS(level), 1);
 }
 
-// c [rows, columns] = or += a [rows, depth] b [depth, columns]; columns is a multiple of 16.
-BODY void tile_product(float *c, int64_t c_row, const float *a, int64_t a_row, int64_t a_column, const float *b, int64_t b_row,
-                       int64_t rows, int64_t columns, int64_t depth, bool accumulate) {
-    for (int64_t j = 0; j < columns; j += LANES) {
-        int64_t i = 0;
-        for (; i + 6 <= rows; i += 6)
-            tile_strip(c + i * c_row + j, c_row, a + i * a_row, a_row, a_column, b + j, b_row, depth, accumulate, 6);
-        if (i + 3 <= rows) {
-            tile_strip(c + i * c_row + j, c_row, a + i * a_row, a_row, a_column, b + j, b_row, depth, accumulate, 3);
-            i += 3;
+// out [D, 64] = factor * x [rows, D]^T, zeros from the last row up to a whole vector.
+BODY void transpose_block(float *out, const float *x, int64_t x_row, int64_t rows, int64_t D, float factor) {
+    for (int64_t i = 0; i < rows; i += LANES) {
+        for (int64_t d = 0; d < D; d += LANES) {
+            vector block[LANES];
+            for (int r = 0; r < LANES; r++)
+                block[r] = i + r < rows ? splat(factor) * load_some(x + (i + r) * x_row + d, D - d) : splat(0);
+            transpose_16(block);
+            for (int64_t c = 0; c < smaller(LANES, D - d); c++) store(out + (d + c) * TILE + i, block[c]);
         }
-        for (; i < rows; i++)
-            tile_strip(c + i * c_row + j, c_row, a + i * a_row, a_row, a_column, b + j, b_row, depth, accumulate, 1);
-    }
-}
-
-// out [D, 64] = factor * x [rows, D]^T, zeros past the last row.
-BODY void transpose_tile(float *out, const float *x, int64_t x_row, int64_t rows, int64_t D, float factor) {
-    int64_t columns = round_to_lanes(rows);
-    for (int64_t d = 0; d < D; d++) {
-        for (int64_t i = 0; i < rows; i++) out[d * TILE + i] = factor * x[i * x_row + d];
-        for (int64_t i = rows; i < columns; i++) out[d * TILE + i] = 0;
     }
 }
 

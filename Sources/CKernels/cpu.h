@@ -17,13 +17,17 @@ const char *cpu_path(void);
 
 // From `name_body(parameters)`, a BODY, makes `name(parameters)`, which runs the body compiled for the level in use. The body
 // is written once, with vectors of 16 floats (vector_math.h): four registers of SSE or NEON, two of AVX2 or one of AVX-512.
+#define VARIANTS(name, parameters, arguments) VARIANTS_WITH(name, parameters, arguments, arguments)
+
+// The same for a body whose last parameter is the level that its copy is compiled for, a constant.
+#define VARIANTS_BY_LEVEL(name, parameters, ...) VARIANTS_WITH(name, parameters, (__VA_ARGS__), (__VA_ARGS__, LEVEL))
+
 #if defined(__x86_64__)
-#define VARIANTS(name, parameters, arguments)                                                                          \
-    static void name##_plain parameters { name##_body arguments; }                                                     \
-    __attribute__((target("avx2,fma"))) static void name##_avx2 parameters { name##_body arguments; }                  \
-    __attribute__((target("avx2,fma,avx512f,avx512bw,avx512dq,avx512vl"))) static void name##_avx512 parameters {      \
-        name##_body arguments;                                                                                         \
-    }                                                                                                                  \
+#define VARIANTS_WITH(name, parameters, arguments, body_arguments)                                                     \
+    VARIANT(name##_plain, name##_body, CPU_PLAIN, , parameters, body_arguments)                                        \
+    VARIANT(name##_avx2, name##_body, CPU_AVX2, __attribute__((target("avx2,fma"))), parameters, body_arguments)       \
+    VARIANT(name##_avx512, name##_body, CPU_AVX512,                                                                    \
+            __attribute__((target("avx2,fma,avx512f,avx512bw,avx512dq,avx512vl"))), parameters, body_arguments)        \
     static void name parameters {                                                                                      \
         switch (cpu_level()) {                                                                                         \
         case CPU_AVX512: name##_avx512 arguments; break;                                                               \
@@ -32,8 +36,15 @@ const char *cpu_path(void);
         }                                                                                                              \
     }
 #else
-#define VARIANTS(name, parameters, arguments)                                                                          \
-    static void name parameters { name##_body arguments; }
+#define VARIANTS_WITH(name, parameters, arguments, body_arguments)                                                     \
+    VARIANT(name, name##_body, CPU_PLAIN, , parameters, body_arguments)
 #endif
+
+#define VARIANT(name, body, level, attribute, parameters, body_arguments)                                              \
+    attribute static void name parameters {                                                                            \
+        const enum cpu_level LEVEL = level;                                                                            \
+        (void)LEVEL;                                                                                                   \
+        body body_arguments;                                                                                           \
+    }
 
 #endif
