@@ -53,7 +53,12 @@ extension Filters {
         },
         "sort": { value, arguments, interpreter in
             let bound = try arguments.bind("reverse", "case_sensitive", "attribute", to: "sort")
-            let key = try attributeGetter(bound[2], interpreter)
+            let names = bound[2]?.string.map { PythonText.split($0, by: ",") } ?? []
+            let keys = try names.map { try attributeGetter(.string($0), interpreter) }
+            let single = try attributeGetter(bound[2], interpreter)
+            let key: (Value) throws -> Value = { item in
+                keys.count < 2 ? try single(item) : try .makeTuple(keys.map { fold(try $0(item), caseSensitive: bound.flag(1)) })
+            }
             let items = try interpreter.items(of: value)
             return try .makeList(try sort(items, reverse: bound.flag(0), caseSensitive: bound.flag(1), interpreter, by: key))
         },
@@ -74,7 +79,9 @@ extension Filters {
             let bound = try arguments.bind("attribute", "start", to: "sum")
             let attribute = bound[0].flatMap { $0.isNone ? nil : $0 }
             let key = try attributeGetter(attribute, interpreter)
-            return try interpreter.items(of: value).reduce(bound[1] ?? .int(0)) {
+            let start = bound[1] ?? .int(0)
+            guard start.string == nil else { throw InputError("'sum' cannot add up strings", hint: "Use '|join'") }
+            return try interpreter.items(of: value).reduce(start) {
                 try Operators.apply(.add, $0, try key($1), interpreter)
             }
         },
@@ -94,7 +101,10 @@ extension Filters {
                     }))
         },
         "attr": { value, arguments, interpreter in
-            try interpreter.attribute(try arguments.bind("name", to: "attr").string(0), of: value)
+            let name = try arguments.bind("name", to: "attr").string(0)
+            // Unlike '.name', this never looks among a dictionary's members.
+            if case .dict = value, !Methods.exists(name, on: value) { return .undefined(name) }
+            return try interpreter.attribute(name, of: value)
         },
     ]
 

@@ -101,7 +101,7 @@ struct JSONText {
 
     private func write(string: String, to out: inout String) {
         let isPlain = string.utf8.allSatisfy {
-            $0 >= 0x20 && $0 != Ascii.doubleQuote && $0 != Ascii.backslash && (!ensuresASCII || $0 < 0x80)
+            $0 >= 0x20 && $0 != Ascii.doubleQuote && $0 != Ascii.backslash && (!ensuresASCII || $0 < 0x7F)
         }
         out += "\""
         if isPlain { out += string } else { for scalar in string.unicodeScalars { write(scalar, to: &out) } }
@@ -117,7 +117,7 @@ struct JSONText {
         case "\t": out += "\\t"
         case "\u{8}": out += "\\b"
         case "\u{c}": out += "\\f"
-        case _ where scalar.value < 0x20 || (ensuresASCII && scalar.value > 0x7F):
+        case _ where scalar.value < 0x20 || (ensuresASCII && scalar.value > 0x7E):
             for unit in String(Character(scalar)).utf16 {
                 let hex = String(unit, radix: 16)
                 out += "\\u" + String(repeating: "0", count: 4 - hex.count) + hex
