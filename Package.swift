@@ -45,7 +45,7 @@ let package = Package(
         module("Tokenizers", ["CPCRE2", "Files", collections]),
         module("Models", ["Layers", "Tokenizers", "Tensors", "Files"]),
         module("Datasets", ["Tokenizers", "Files"]),
-        module("Adapters", ["Layers", "Tensors", "Files"]),
+        module("Adapters", ["Layers", "Tensors", "Files", "CPCRE2"]),
         module("Trainers", ["Models", "Datasets", "Layers", "Tensors", "Files"]),
         module(
             "Recipes",

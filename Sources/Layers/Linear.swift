@@ -6,7 +6,7 @@ import Tensors
 /// of the weight never multiply.
 public final class Linear: Module {
     /// `[out, in]`.
-    public let weight: Parameter
+    public private(set) var weight: Parameter
     /// `[out]`, or nil.
     public let bias: Parameter?
     /// Adapters by name, in the order attached. Which of them apply is the context's to say.
@@ -40,6 +40,9 @@ public final class Linear: Module {
 
     /// The adapters.
     public var children: [(name: String, module: any Module)] { adapters.map { ($0.name, $0.adapter) } }
+
+    /// Gives the layer a weight of its own, equal to the one it shared until now with another module.
+    public func untie() { weight = Parameter(weight.value, isTrainable: weight.isTrainable) }
 
     /// Puts an adapter in the slot, replacing one of the same name.
     public func attach(_ adapter: any LinearAdapter, name: String) {

@@ -9,7 +9,7 @@ private let allowed: [String: Set<String>] = [
     "CLI": ["Recipes", "Files", "ArgumentParser"],
     "Recipes": ["Trainers", "Adapters", "Datasets", "Models", "Tokenizers", "Layers", "Tensors", "Files", "Yams"],
     "Trainers": ["Models", "Datasets", "Layers", "Tensors", "Files"],
-    "Adapters": ["Layers", "Tensors", "Files"],
+    "Adapters": ["Layers", "Tensors", "Files", "CPCRE2"],
     "Models": ["Layers", "Tokenizers", "Tensors", "Files"],
     "Datasets": ["Tokenizers", "Files"],
     "Layers": ["Tensors"],

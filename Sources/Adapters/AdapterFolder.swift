@@ -1,0 +1,102 @@
+import Files
+import Tensors
+
+/// The folder of an adapter as PEFT keeps it: `adapter_config.json` and `adapter_model.safetensors`.
+public struct AdapterFolder: Sendable {
+    /// The folder.
+    public let path: String
+    /// The method and its settings.
+    public let configuration: any AdapterConfiguration
+    /// The model that it was trained on, as its author named it.
+    public let baseModel: String?
+    /// `CAUSAL_LM` and the like.
+    public let taskType: String?
+    /// What the tensors' file says of itself; see ``AdapterRecord``.
+    public let metadata: [String: String]
+    /// What a user should hear of, though nothing is wrong: keys that this program does not know.
+    public let notes: [String]
+    let weights: SafetensorsFile
+
+    /// The name of the settings' file.
+    public static let configurationName = "adapter_config.json"
+    /// The name of the tensors' file.
+    public static let weightsName = "adapter_model.safetensors"
+    /// What PEFT puts before a module's path.
+    static let prefix = "base_model.model."
+
+    /// Opens a folder and reads all but the tensors.
+    ///
+    /// - Throws: `InputError` where a file is missing or broken, or a setting is one that this program does not do.
+    public init(_ path: String) throws {
+        self.path = path
+        try Self.checkFiles(path)
+        let file = path + "/" + Self.configurationName
+        var reader = try PEFTReader(JSON(contentsOf: file), file: file)
+        guard let type = try reader.string("peft_type") else {
+            throw reader.fault("peft_type", "peft_type is missing: it says what kind of adapter this is")
+        }
+        let method = try AdapterRegistry.method(peftType: type, file: file)
+        do {
+            configuration = try method.init(&reader)
+            try configuration.validate()
+        } catch let fault as InputError { throw fault.inFile(file) }
+        baseModel = try reader.string("base_model_name_or_path")
+        taskType = try reader.string("task_type")
+        for key in ["auto_mapping", "inference_mode", "peft_version", "revision"] { _ = reader.take(key) }
+        notes =
+            reader.unread.isEmpty
+            ? [] : ["\(file): ignored keys that this program does not know: \(reader.unread.joined(separator: ", "))"]
+        weights = try SafetensorsFile(path + "/" + Self.weightsName)
+        metadata = weights.metadata
+    }
+
+    private static func checkFiles(_ path: String) throws {
+        switch PathKind(path) {
+        case .missing: throw InputError("no such folder", file: path)
+        case .file: throw InputError("is a file; an adapter is a folder with \(configurationName)", file: path)
+        case .folder: break
+        }
+        guard case .file = PathKind(path + "/" + configurationName) else {
+            let isModel = if case .file = PathKind(path + "/config.json") { true } else { false }
+            throw InputError(
+                "holds no adapter: there is no \(configurationName)", file: path,
+                hint: isModel ? "It looks like a model: name it as the model" : nil)
+        }
+        guard case .file = PathKind(path + "/" + weightsName) else {
+            let pickle = "adapter_model.bin"
+            guard case .file = PathKind(path + "/" + pickle) else {
+                throw InputError("has no \(weightsName)", file: path)
+            }
+            throw InputError(
+                "has only \(pickle), a PyTorch pickle file, which can run code when it is opened and is not read here",
+                file: path,
+                hint: "Convert it once with PEFT: PeftModel.from_pretrained(model, folder).save_pretrained(folder)")
+        }
+    }
+}
+
+/// What is written beside an adapter's tensors so that a later program can tell what it belongs to.
+public struct AdapterRecord: Hashable, Sendable {
+    /// The model it was trained on, as named in the recipe.
+    public var baseModel: String?
+    /// PEFT's task: `CAUSAL_LM`, or `SEQ_CLS` for a reward model.
+    public var taskType: String
+    /// Further entries of the tensors' file: hash and storage of the base, hash of the template, version.
+    public var metadata: [String: String]
+
+    /// The metadata key of the base model's content hash.
+    public static let baseHash = "graft_base_hash"
+    /// The metadata key of how the base's matrices were stored in memory: `f32`, `bf16` …
+    public static let baseStorage = "graft_base_storage"
+    /// The metadata key of the hash of the chat template trained with.
+    public static let templateHash = "graft_template_hash"
+    /// The metadata key of this program's version.
+    public static let version = "graft_version"
+
+    /// Makes a record.
+    public init(baseModel: String?, taskType: String = "CAUSAL_LM", metadata: [String: String] = [:]) {
+        self.baseModel = baseModel
+        self.taskType = taskType
+        self.metadata = metadata
+    }
+}

@@ -1,0 +1,59 @@
+import Files
+import Layers
+import Tensors
+
+/// The tensors of an adapter on a model, under PEFT's names, in the order of those.
+///
+/// - Throws: `InputError` where no layer has an adapter of this name.
+public func adapterTensors(named name: String = "default", of model: any Module) throws -> [(
+    name: String, parameter: Parameter
+)] {
+    let tensors = AdaptableModules(model).linears.flatMap { path, layer in
+        (layer.adapter(name)?.ownParameters ?? []).map { (AdapterFolder.prefix + path + "." + $0.name, $0.parameter) }
+    }
+    guard !tensors.isEmpty else { throw InputError("the model has no adapter named \"\(name)\"") }
+    return tensors.sorted { $0.0 < $1.0 }.map { (name: $0.0, parameter: $0.1) }
+}
+
+/// Saves an adapter that is on a model as a folder that PEFT loads.
+///
+/// Each file appears whole or not at all; the configuration comes last, so that a folder without it is no adapter yet.
+///
+/// - Parameters:
+///   - configuration: the settings with which it was attached.
+///   - name: the adapter's name on the model.
+///   - model: the model.
+///   - path: the folder, made where it is missing.
+///   - record: what it belongs to.
+/// - Throws: `RunError` where the folder cannot be written.
+public func writeAdapter(
+    _ configuration: any AdapterConfiguration, named name: String = "default", of model: any Module, to path: String,
+    record: AdapterRecord
+) throws {
+    let tensors = try adapterTensors(named: name, of: model)
+    let text = try adapterConfigurationJSON(configuration, for: model, record: record)
+    try FileWriting.makeFolder(path)
+    try SafetensorsWriter.write(
+        tensors.map { name, parameter in
+            SafetensorsTensor(name, .f32, shape: parameter.value.shape) { sink in try parameter.value.withFloats(sink) }
+        }, metadata: record.metadata.merging(["format": "pt"]) { $1 }, to: path + "/" + AdapterFolder.weightsName)
+    try FileWriting.replace(path + "/" + AdapterFolder.configurationName, with: text)
+}
+
+/// The text of `adapter_config.json`: every key that PEFT 0.21.2 writes, sorted, as Python's `json.dumps(indent=2)` lays it out.
+func adapterConfigurationJSON(
+    _ configuration: any AdapterConfiguration, for model: any Module, record: AdapterRecord
+) throws -> String {
+    let modules = AdaptableModules(model)
+    let paths = try configuration.target.matching(modules, strict: false).map(\.path)
+    var keys = try configuration.peftKeys(for: paths)
+    keys["target_modules"] = configuration.target.saved(for: modules).json
+    keys["auto_mapping"] = .null
+    keys["base_model_name_or_path"] = record.baseModel.map { .string($0) } ?? .null
+    keys["inference_mode"] = true
+    keys["peft_type"] = .string(type(of: configuration).peftType)
+    keys["peft_version"] = "0.21.2"
+    keys["revision"] = .null
+    keys["task_type"] = .string(record.taskType)
+    return JSON(members: keys.map { ($0.key, $0.value) }).text(.indented(2, sortedKeys: true))
+}

@@ -1,0 +1,35 @@
+import Files
+import Layers
+import Tensors
+
+/// Folds adapters into the weights of the layers they are on, in the order given, and takes them off.
+///
+/// Merged weights are f32. A head that shares the embedding's weight gets one of its own first: the adapter is the head's alone, and an
+/// embedding that changed with it would be another model.
+///
+/// - Returns: the paths of the layers whose weights changed.
+/// - Throws: `InputError` where the model has no adapter of a name; nothing is changed then.
+@discardableResult
+public func mergeAdapters(named names: [String], in model: any Module) throws -> [String] {
+    let layers = AdaptableModules(model).linears
+    for name in names where !layers.contains(where: { $0.layer.adapter(name) != nil }) {
+        throw InputError("the model has no adapter named \"\(name)\"")
+    }
+    let shared = sharedParameters(of: model)
+    return layers.compactMap { path, layer in
+        let adapters = names.compactMap(layer.adapter)
+        guard !adapters.isEmpty else { return nil }
+        if shared.contains(ObjectIdentifier(layer.weight)) { layer.untie() }
+        layer.weight.isTrainable = false
+        layer.weight.value = adapters.reduce(layer.weight.value) { $1.merged(into: $0) }
+        names.forEach(layer.detach)
+        return path
+    }
+}
+
+/// The parameters that two modules hold.
+private func sharedParameters(of model: any Module) -> Set<ObjectIdentifier> {
+    let all = model.modules().flatMap { $0.module.ownParameters.map { ObjectIdentifier($0.parameter) } }
+    var seen: Set<ObjectIdentifier> = []
+    return Set(all.filter { !seen.insert($0).inserted })
+}

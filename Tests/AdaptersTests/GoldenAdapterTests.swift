@@ -1,0 +1,136 @@
+import Adapters
+import Files
+import Layers
+import Models
+import Tensors
+import TestSupport
+import Testing
+
+/// Adapters that PEFT saved, as PEFT applies and merges them: `Tests/Fixtures/adapters`.
+@Suite("LoRA adapters agree with PEFT") struct GoldenAdapterTests {
+    /// One adapter of the fixtures.
+    struct Variant: Sendable, CustomTestStringConvertible {
+        var base: String
+        var name: String
+        var testDescription: String { "\(base)/\(name)" }
+
+        func golden() throws -> JSON {
+            let file = try JSON(contentsOf: Locations.fixture("adapters/\(base)/golden.json"))
+            return try #require(file["variants"]?[name])
+        }
+    }
+
+    static let names = [
+        "qv", "qv-bf16", "all-linear", "rslora", "patterns", "patterns-rslora", "layers", "layers-pattern", "regex",
+        "exclude", "exclude-regex",
+    ]
+    static let variants = bases.flatMap { base in names.map { Variant(base: base, name: $0) } }
+
+    @Test("every variant of the fixtures is tested", arguments: bases)
+    func allVariants(base: String) throws {
+        let file = try JSON(contentsOf: Locations.fixture("adapters/\(base)/golden.json"))
+        #expect(file["variants"]?.object?.keys.sorted() == Self.names.sorted())
+    }
+
+    @Test("exactly PEFT's modules, with its ranks and scales", arguments: variants)
+    func modules(_ variant: Variant) throws {
+        let model = try tinyModel(variant.base)
+        try attach(fixtureAdapter(variant.testDescription), to: model, isTrainable: false)
+        let expected = try #require(variant.golden()["modules"]?.object)
+        var found: [String: (rank: Int, scale: Float)] = [:]
+        for (path, module) in model.modules() {
+            guard let adapter = (module as? Linear)?.adapter("default") as? LoRAAdapter else { continue }
+            found[path] = (adapter.a.value.rows, adapter.scale)
+        }
+        #expect(found.keys.sorted() == expected.keys.sorted())
+        for (path, values) in expected {
+            #expect(found[path]?.rank == values["r"]?.integer)
+            #expect(found[path]?.scale == values["scaling"]?.number.map(Float.init))
+        }
+    }
+
+    @Test("log-probabilities with the adapter on, off and merged", arguments: variants)
+    func numbers(_ variant: Variant) throws {
+        let golden = try variant.golden()
+        let file = try JSON(contentsOf: Locations.fixture("adapters/\(variant.base)/golden.json"))
+        let sequences = try #require(file["sequences"]?.array).map(\.ids)
+        let model = try tinyModel(variant.base)
+        try attach(fixtureAdapter(variant.testDescription), to: model, isTrainable: false)
+        let adapted = sequences.map { logProbabilities(model, $0, adapters: ["default"]) }
+        let base = sequences.map { logProbabilities(model, $0) }
+        try mergeAdapters(named: ["default"], in: model)
+        let merged = sequences.map { logProbabilities(model, $0, adapters: ["default"]) }
+        for index in sequences.indices {
+            let (on, off) = (golden["adapted"]?.array?[index].floats ?? [], file["base"]?.array?[index].floats ?? [])
+            #expect(distance(adapted[index], on, relative: 0, absolute: 2e-5) <= 1)
+            #expect(distance(base[index], off, relative: 0, absolute: 2e-5) <= 1)
+            let golden = golden["merged"]?.array?[index].floats ?? []
+            #expect(distance(merged[index], golden, relative: 0, absolute: 2e-5) <= 1)
+            #expect(distance(merged[index], adapted[index], relative: 0, absolute: 2e-5) <= 1)
+            // An adapter that is forgotten must show.
+            #expect(distance(on, off, relative: 0, absolute: 1e-2) > 1)
+        }
+    }
+
+    @Test("what is written has PEFT's keys and the same bits", arguments: variants)
+    func roundTrip(_ variant: Variant) throws {
+        let (model, folder) = (try tinyModel(variant.base), try fixtureAdapter(variant.testDescription))
+        try attach(folder, to: model, isTrainable: true)
+        let output = try TemporaryFolder()
+        let record = AdapterRecord(baseModel: folder.baseModel, metadata: [AdapterRecord.baseHash: "abc"])
+        try writeAdapter(folder.configuration, of: model, to: output.path, record: record)
+
+        let again = try AdapterFolder(output.path)
+        #expect(again.metadata == ["format": "pt", AdapterRecord.baseHash: "abc"])
+        #expect(again.notes.isEmpty)
+        let other = try tinyModel(variant.base)
+        try attach(again, to: other, isTrainable: false)
+        #expect(try tensorBits(other) == tensorBits(model))
+
+        let settings = try JSON(contentsOf: output.file("adapter_config.json"))
+        #expect(
+            try Self.comparable(settings) == Self.comparable(JSON(contentsOf: folder.path + "/adapter_config.json")))
+    }
+
+    /// Settings that mean the same are equal: PEFT writes sets in any order, and takes a scalar for a list of one.
+    private static func comparable(_ settings: JSON) throws -> [String: JSON] {
+        var members = Dictionary(uniqueKeysWithValues: try #require(settings.object).map { ($0.key, $0.value) })
+        for key in ["target_modules", "exclude_modules"] {
+            if let names = members[key]?.array { members[key] = .array(names.sorted { $0.text() < $1.text() }) }
+        }
+        if let layer = members["layers_to_transform"]?.integer { members["layers_to_transform"] = [.integer(layer)] }
+        if let pattern = members["layers_pattern"]?.string { members["layers_pattern"] = [.string(pattern)] }
+        return members
+    }
+
+    @Test("keys and layout are PEFT's to the byte, where the order of names is")
+    func bytes() throws {
+        let (model, folder) = (try tinyModel(), try fixtureAdapter("tiny-llama/regex"))
+        try attach(folder, to: model, isTrainable: true)
+        let output = try TemporaryFolder()
+        let record = AdapterRecord(baseModel: "tiny-llama")
+        try writeAdapter(folder.configuration, of: model, to: output.path, record: record)
+        for name in ["adapter_config.json", "adapter_model.safetensors"] {
+            let theirs = try ByteSource(folder.path + "/" + name).readAll()
+            #expect(try ByteSource(output.file(name)).readAll() == theirs, "\(name)")
+        }
+    }
+
+    @Test("SmolLM2 with an adapter of PEFT's", .enabled(if: Locations.model?.hasSuffix(".gguf") == true))
+    func smolLM2() throws {
+        let golden = try JSON(contentsOf: Locations.fixture("adapters/smollm2-start.json"))
+        let model = try ModelRegistry.load(#require(Locations.model)).model
+        try attach(fixtureAdapter("smollm2-start"), to: model, isTrainable: false)
+        let texts = try #require(golden["texts"]?.array)
+        for text in texts {
+            let tokens = text["tokens"]?.ids ?? []
+            let nll = logProbabilities(model, tokens, adapters: ["default"]).map { -$0 }
+            #expect(distance(nll, text["nll"]?["gguf"]?.floats ?? [], relative: 0, absolute: 1e-4) <= 1)
+        }
+        try mergeAdapters(named: ["default"], in: model)
+        for text in texts {
+            let nll = logProbabilities(model, text["tokens"]?.ids ?? []).map { -$0 }
+            #expect(distance(nll, text["nll_merged"]?["gguf"]?.floats ?? [], relative: 0, absolute: 1e-4) <= 1)
+        }
+    }
+}
