@@ -162,3 +162,12 @@ extension RowFile {
             "a \(kind) file is not read; datasets are JSONL, JSON or text", file: path, hint: "Convert it: " + hint)
     }
 }
+
+extension RawRow {
+    /// The bytes the row takes in its file.
+    var byteCount: Int {
+        switch content {
+        case .json(let bytes), .text(let bytes): bytes.count
+        }
+    }
+}

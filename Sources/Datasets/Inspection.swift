@@ -1,0 +1,83 @@
+import Files
+import Tokenizers
+
+/// What a run would train on, before any compute: for people to look at and for scripts to stop at.
+public struct Inspection: Sendable {
+    /// A stretch of a row that is trained throughout or not at all.
+    public struct Segment: Sendable, Hashable {
+        /// Its text; bytes that are no UTF-8 by themselves appear as U+FFFD.
+        public var text: String
+        /// Whether it is trained.
+        public var isTrained: Bool
+    }
+
+    /// One example as the model sees it.
+    public struct RenderedRow: Sendable, Hashable {
+        /// The row's number in the dataset, from 0.
+        public var row: Int
+        /// The text, cut where training begins and ends.
+        public var segments: [Segment]
+        /// Its tokens.
+        public var tokens: Int
+        /// Its trained tokens.
+        public var trainedTokens: Int
+    }
+
+    /// The first examples.
+    public var rows: [RenderedRow]
+    /// Rows and tokens, trained, truncated and dropped.
+    public var statistics: DatasetStatistics
+    /// The share of a token budget that packed batches fill in the first epoch; nil where batches count rows.
+    public var packingEfficiency: Double?
+    /// Micro-batches of the first epoch; nil where there is nothing to batch.
+    public var batches: Int?
+    /// What makes the data unfit to train on, as sentences. Where there is one, the command ends with a non-zero code.
+    public var problems: [String]
+
+    /// Looks at a dataset.
+    ///
+    /// - Parameters:
+    ///   - dataset: the rows to train.
+    ///   - tokenizer: the model's tokenizer.
+    ///   - plan: the batches; nil where there are none.
+    ///   - rows: how many examples to show.
+    public init(_ dataset: TokenizedDataset, tokenizer: Tokenizer, plan: BatchPlan?, rows count: Int) {
+        rows = (0..<min(max(count, 0), dataset.count)).map { Self.rendered(dataset[$0], tokenizer) }
+        statistics = dataset.statistics
+        packingEfficiency = plan?.packingEfficiency()
+        batches = plan?.batches(epoch: 0).count
+        problems = Self.problems(statistics)
+    }
+
+    private static func rendered(_ example: Example, _ tokenizer: Tokenizer) -> RenderedRow {
+        var segments: [(bytes: [UInt8], isTrained: Bool)] = []
+        for (token, isTrained) in zip(example.tokens, example.isTarget) {
+            if segments.last?.isTrained != isTrained { segments.append(([], isTrained)) }
+            segments[segments.count - 1].bytes += tokenizer.bytes(of: token)
+        }
+        return RenderedRow(
+            row: example.row,
+            segments: segments.map { Segment(text: String(decoding: $0.bytes, as: UTF8.self), isTrained: $0.isTrained) },
+            tokens: example.tokens.count, trainedTokens: example.targetCount)
+    }
+
+    private static func problems(_ statistics: DatasetStatistics) -> [String] {
+        var problems: [String] = []
+        if statistics.trainedTokens == 0 {
+            let reasons = statistics.droppedRows.sorted { $0.key.rawValue < $1.key.rawValue }
+                .map { "\($0.value) \($0.key.rawValue)" }.joined(separator: ", ")
+            problems.append("no token is trained: all \(statistics.rows) rows are dropped (\(reasons))")
+        }
+        if statistics.maskedRows > 0, statistics.maskedTrainedTokens == statistics.maskedPredictableTokens {
+            problems.append("every token is trained, prompts too: the mask masks nothing")
+        }
+        if statistics.maskedRows > 0, statistics.maskedTurnEndingRows == 0 {
+            problems.append(
+                "no row trains the token that ends a turn: the model would not learn to stop")
+        }
+        if statistics.doubleBOSRows > 0 {
+            problems.append("\(statistics.doubleBOSRows) of \(statistics.rows) rows begin with BOS twice")
+        }
+        return problems
+    }
+}
