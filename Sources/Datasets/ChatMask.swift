@@ -1,39 +1,35 @@
 import Files
 import Tokenizers
 
-/// A rendered conversation, its tokens and which of them are trained.
-struct MaskedChat {
-    var tokens: [Int32]
-    var isTarget: [Bool]
-}
-
-/// Renders one conversation and finds the spans that are trained.
-struct ChatMask {
-    let renderer: ChatRenderer
-    let encoder: TextEncoder
-    let conversation: Conversation
+/// Renders one conversation and finds the spans of its text that are trained.
+package struct ChatMask {
+    private let renderer: ChatRenderer
+    private let conversation: Conversation
     private let chat: RenderedChat
     private let arguments: ChatRenderer.ArgumentShape
     private let bytes: [UInt8]
 
-    init(_ conversation: Conversation, renderer: ChatRenderer, encoder: TextEncoder) throws {
+    /// The rendered text.
+    package var text: String { chat.text }
+
+    /// Renders a conversation.
+    ///
+    /// - Throws: ``InputError`` with what the template raised.
+    package init(_ conversation: Conversation, renderer: ChatRenderer) throws {
         self.renderer = renderer
-        self.encoder = encoder
         self.conversation = conversation
         (chat, arguments) = try renderer.render(conversation)
         bytes = Array(chat.text.utf8)
     }
 
-    /// Tokens and targets under a mask.
+    /// The trained spans of the text's UTF-8 under a mask.
     ///
+    /// - Parameters:
+    ///   - mask: `assistant`, `last_turn` or `all`.
+    ///   - specials: the special tokens of the text, in order.
+    /// - Returns: the spans, without what messages marked `train: false` wrote.
     /// - Throws: ``InputError`` where the template gives no way to tell who wrote what.
-    func masked(_ mask: TrainOn) throws -> MaskedChat {
-        let encoding = encoder.encode(chat.text)
-        let spans = try spans(mask, encoder.specials(of: encoding))
-        return MaskedChat(tokens: encoding.ids, isTarget: LossMask.targets(offsets: encoding.offsets, spans: spans))
-    }
-
-    private func spans(_ mask: TrainOn, _ specials: [SpecialToken]) throws -> [Range<Int>] {
+    package func spans(_ mask: TrainOn, specials: [SpecialToken]) throws -> [Range<Int>] {
         let spans: [Range<Int>]
         switch mask {
         case .all: spans = [0..<bytes.count]
@@ -118,7 +114,8 @@ struct ChatMask {
     private func untrainedSpans() throws -> [Range<Int>] {
         let untrained = conversation.messages.indices.filter { !conversation.messages[$0].train }
         guard hasMessageLoop || untrained.isEmpty else {
-            throw InputError("the chat template has no loop over the messages, so a message's train: false cannot be followed")
+            throw InputError(
+                "the chat template has no loop over the messages, so a message's train: false cannot be followed")
         }
         return untrained.flatMap(spans(ofMessage:))
     }

@@ -10,6 +10,7 @@ public struct ChatRenderer: Sendable {
     private let eosToken: String
     private let variables: [String: JSON]
     private let date: LocalTime
+    private let contentShape: ContentShape
 
     /// Whether the template writes `tool_calls`. Where it does not, a call becomes the message's content, as JSON.
     let writesToolCalls: Bool
@@ -24,12 +25,23 @@ public struct ChatRenderer: Sendable {
     ///   - variables: further variables of the template, `enable_thinking` for one.
     ///   - date: what templates that print the date print.
     /// - Throws: ``InputError`` with the line at which the template stops being Jinja.
-    public init(_ source: String, tokenizer: Tokenizer, variables: [String: JSON] = [:], date: LocalTime = .now) throws {
+    public init(_ source: String, tokenizer: Tokenizer, variables: [String: JSON] = [:], date: LocalTime = .now) throws
+    {
+        try self.init(
+            source, bosToken: tokenizer.bosToken.flatMap(tokenizer.token) ?? "",
+            eosToken: tokenizer.eosToken.flatMap(tokenizer.token) ?? "", variables: variables, date: date)
+    }
+
+    /// Parses the template, with BOS and EOS given as text.
+    package init(
+        _ source: String, bosToken: String, eosToken: String, variables: [String: JSON] = [:], date: LocalTime = .now
+    ) throws {
         self.source = source
         template = try ChatTemplate(source)
-        bosToken = tokenizer.bosToken.flatMap(tokenizer.token) ?? ""
-        eosToken = tokenizer.eosToken.flatMap(tokenizer.token) ?? ""
+        self.bosToken = bosToken
+        self.eosToken = eosToken
         self.variables = variables
+        contentShape = ContentShape(of: template, bosToken: bosToken, eosToken: eosToken)
         self.date = date
         writesToolCalls = source.contains("tool_calls")
         writesTools = source.contains("tools")
@@ -49,10 +61,12 @@ public struct ChatRenderer: Sendable {
     ///
     /// - Throws: ``InputError`` with what the template raised.
     func render(
-        _ messages: some Sequence<Message>, tools: JSON?, addGenerationPrompt: Bool = false, arguments: ArgumentShape = .objects
+        _ messages: some Sequence<Message>, tools: JSON?, addGenerationPrompt: Bool = false,
+        arguments: ArgumentShape = .objects
     ) throws -> RenderedChat {
         try template.render(
-            messages: messages.map { json(of: $0, arguments) }, tools: tools, addGenerationPrompt: addGenerationPrompt,
+            messages: try messages.map { try json(of: $0, arguments) }, tools: tools,
+            addGenerationPrompt: addGenerationPrompt,
             bosToken: bosToken, eosToken: eosToken, variables: variables, date: date)
     }
 
@@ -65,7 +79,9 @@ public struct ChatRenderer: Sendable {
         do {
             return (try render(conversation.messages, tools: conversation.tools), .objects)
         } catch let first as InputError {
-            guard let chat = try? render(conversation.messages, tools: conversation.tools, arguments: .strings) else { throw first }
+            guard let chat = try? render(conversation.messages, tools: conversation.tools, arguments: .strings) else {
+                throw first
+            }
             return (chat, .strings)
         }
     }
@@ -80,17 +96,20 @@ public struct ChatRenderer: Sendable {
         return notes
     }
 
-    private func json(of message: Message, _ shape: ArgumentShape) -> JSON {
-        guard let calls = message.toolCalls?.array else { return message.json }
+    private func json(of message: Message, _ shape: ArgumentShape) throws -> JSON {
         var message = message
+        message.content = try contentShape.shaped(message.content)
+        guard let calls = message.toolCalls?.array else { return message.json }
         guard writesToolCalls else {
             let functions = calls.map { $0["function"] ?? $0 }
             let text = functions.map { $0.text(.spaced) }.joined(separator: "\n")
-            message.content = .string([message.content.string ?? "", text].filter { !$0.isEmpty }.joined(separator: "\n"))
+            let said = [message.content.string ?? "", text].filter { !$0.isEmpty }.joined(separator: "\n")
+            message.content = try contentShape.shaped(.string(said))
             message.toolCalls = nil
             return message.json
         }
-        message.toolCalls = .array(calls.map { Self.call($0, shape, keepsStrings: source.contains("arguments is string")) })
+        message.toolCalls = .array(
+            calls.map { Self.call($0, shape, keepsStrings: source.contains("arguments is string")) })
         return message.json
     }
 

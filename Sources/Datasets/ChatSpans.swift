@@ -31,10 +31,13 @@ package enum ChatSpans {
     ///   - text: the whole rendered text.
     ///   - generationPrompt: what the template writes to ask for an answer.
     ///   - specials: the special tokens of the text, in order.
+    /// - Returns: that part, within `span`.
     package static func answer(
         in span: Range<Int>, of text: [UInt8], generationPrompt: [UInt8], specials: [SpecialToken]
     ) -> Range<Int> {
-        let inside = specials.filter { $0.range.lowerBound >= span.lowerBound && $0.range.upperBound <= span.upperBound }
+        let inside = specials.filter {
+            $0.range.lowerBound >= span.lowerBound && $0.range.upperBound <= span.upperBound
+        }
         let start = answerStart(in: span, of: text, generationPrompt, inside)
         return start..<answerEnd(from: start, to: span.upperBound, of: text, inside)
     }

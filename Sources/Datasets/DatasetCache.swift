@@ -31,7 +31,9 @@ struct DatasetCache {
         hash.add(tokenizer.encoder.tokenizer.contentHash)
         hash.add(tokenizer.renderer?.identity ?? "-")
         let options = tokenizer.options
-        hash.add("\(options.trainOn?.rawValue ?? "-") \(options.maxLength) \(options.overflow?.rawValue ?? "-") \(options.appendsEOS)")
+        hash.add(
+            "\(options.trainOn?.rawValue ?? "-") \(options.maxLength) \(options.overflow?.rawValue ?? "-") \(options.appendsEOS)"
+        )
         return hash.hexadecimal
     }
 
@@ -63,7 +65,8 @@ struct DatasetCache {
             let size = count * MemoryLayout<Element>.stride
             defer { at += size }
             return [Element](unsafeUninitializedCapacity: count) { buffer, filled in
-                UnsafeMutableRawBufferPointer(buffer).copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[at..<at + size]))
+                UnsafeMutableRawBufferPointer(buffer).copyMemory(
+                    from: UnsafeRawBufferPointer(rebasing: bytes[at..<at + size]))
                 filled = count
             }
         }

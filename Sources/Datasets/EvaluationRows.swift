@@ -30,7 +30,9 @@ public struct EvaluationRows: Sendable {
         _ source: DatasetSource, tokenizer: Tokenizer, renderer: ChatRenderer?, maxLength: Int, stride: Int? = nil,
         trainOn: TrainOn? = nil, progress: (@Sendable (ReadingProgress) -> Void)? = nil
     ) throws {
-        guard maxLength >= 2 else { throw InputError("max-length \(maxLength): two tokens are the least that can be scored") }
+        guard maxLength >= 2 else {
+            throw InputError("max-length \(maxLength): two tokens are the least that can be scored")
+        }
         if let stride, !(1..<maxLength).contains(stride) {
             throw InputError("stride \(stride): expected 1 to \(maxLength - 1), less than max-length")
         }

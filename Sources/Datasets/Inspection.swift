@@ -9,6 +9,12 @@ public struct Inspection: Sendable {
         public var text: String
         /// Whether it is trained.
         public var isTrained: Bool
+
+        /// Makes a segment.
+        public init(text: String, isTrained: Bool) {
+            self.text = text
+            self.isTrained = isTrained
+        }
     }
 
     /// One example as the model sees it.
@@ -41,8 +47,8 @@ public struct Inspection: Sendable {
     ///   - tokenizer: the model's tokenizer.
     ///   - plan: the batches; nil where there are none.
     ///   - rows: how many examples to show.
-    public init(_ dataset: TokenizedDataset, tokenizer: Tokenizer, plan: BatchPlan?, rows count: Int) {
-        rows = (0..<min(max(count, 0), dataset.count)).map { Self.rendered(dataset[$0], tokenizer) }
+    public init(_ dataset: TokenizedDataset, tokenizer: Tokenizer, plan: BatchPlan?, rows: Int) {
+        self.rows = (0..<min(max(rows, 0), dataset.count)).map { Self.rendered(dataset[$0], tokenizer) }
         statistics = dataset.statistics
         packingEfficiency = plan?.packingEfficiency()
         batches = plan?.batches(epoch: 0).count
@@ -57,7 +63,9 @@ public struct Inspection: Sendable {
         }
         return RenderedRow(
             row: example.row,
-            segments: segments.map { Segment(text: String(decoding: $0.bytes, as: UTF8.self), isTrained: $0.isTrained) },
+            segments: segments.map {
+                Segment(text: String(decoding: $0.bytes, as: UTF8.self), isTrained: $0.isTrained)
+            },
             tokens: example.tokens.count, trainedTokens: example.targetCount)
     }
 

@@ -13,6 +13,12 @@ struct RowTokenizer: Sendable {
         self.options = options
     }
 
+    /// A row's tokens and which of them are trained, before it is cut to length.
+    private struct MaskedRow {
+        var tokens: [Int32]
+        var isTarget: [Bool]
+    }
+
     /// What one row became.
     struct Result: Sendable {
         var examples: [Example] = []
@@ -52,7 +58,7 @@ struct RowTokenizer: Sendable {
         result.statistics.maskedTurnEndingRows = endsTurn
     }
 
-    private func masked(_ row: Row, _ mask: TrainOn, _ statistics: inout DatasetStatistics) throws -> MaskedChat {
+    private func masked(_ row: Row, _ mask: TrainOn, _ statistics: inout DatasetStatistics) throws -> MaskedRow {
         switch row {
         case .text(let text): return trainedFromStart(withEOS(encoder.tokens(text)))
         case .promptCompletion(let prompt, let completion):
@@ -62,17 +68,24 @@ struct RowTokenizer: Sendable {
         case .messages(let conversation):
             let renderer = try chatRenderer()
             renderer.notes(on: conversation).forEach { statistics.notes[$0, default: 0] += 1 }
-            return try ChatMask(conversation, renderer: renderer, encoder: encoder).masked(mask)
+            return try masked(conversation, renderer, mask)
         case .chatCompletion(let prompt, let completion):
             let renderer = try chatRenderer()
             let whole = Conversation(prompt.messages + completion, tools: prompt.tools)
             renderer.notes(on: whole).forEach { statistics.notes[$0, default: 0] += 1 }
+            if mask == .all { return try masked(whole, renderer, .all) }
             let (chat, arguments) = try renderer.render(whole)
-            if mask == .all { return try ChatMask(whole, renderer: renderer, encoder: encoder).masked(.all) }
             let asked = try renderer.render(
                 prompt.messages, tools: prompt.tools, addGenerationPrompt: true, arguments: arguments)
             return completed(encoder.tokens(chat.text), prompt: encoder.tokens(asked.text))
         }
+    }
+
+    private func masked(_ conversation: Conversation, _ renderer: ChatRenderer, _ mask: TrainOn) throws -> MaskedRow {
+        let chat = try ChatMask(conversation, renderer: renderer)
+        let encoding = encoder.encode(chat.text)
+        let spans = try chat.spans(mask, specials: encoder.specials(of: encoding))
+        return MaskedRow(tokens: encoding.ids, isTarget: LossMask.targets(offsets: encoding.offsets, spans: spans))
     }
 
     private func chatRenderer() throws -> ChatRenderer {
@@ -89,18 +102,18 @@ struct RowTokenizer: Sendable {
         return tokens + [eos]
     }
 
-    private func trainedFromStart(_ tokens: [Int32]) -> MaskedChat {
-        MaskedChat(tokens: tokens, isTarget: LossMask.targets(count: tokens.count, from: 1))
+    private func trainedFromStart(_ tokens: [Int32]) -> MaskedRow {
+        MaskedRow(tokens: tokens, isTarget: LossMask.targets(count: tokens.count, from: 1))
     }
 
-    private func completed(_ tokens: [Int32], prompt: [Int32]) -> MaskedChat {
+    private func completed(_ tokens: [Int32], prompt: [Int32]) -> MaskedRow {
         let boundary = LossMask.commonPrefix(prompt, tokens)
-        return MaskedChat(tokens: tokens, isTarget: LossMask.targets(count: tokens.count, from: boundary))
+        return MaskedRow(tokens: tokens, isTarget: LossMask.targets(count: tokens.count, from: boundary))
     }
 
     // MARK: - Length
 
-    private func cut(_ row: MaskedChat, _ overflow: Overflow, _ number: Int, _ result: inout Result) throws {
+    private func cut(_ row: MaskedRow, _ overflow: Overflow, _ number: Int, _ result: inout Result) throws {
         let limit = options.maxLength
         let count = row.tokens.count
         guard count >= 2 else { return result.statistics.drop(.tooShort, tokens: count) }
@@ -133,7 +146,7 @@ struct RowTokenizer: Sendable {
     }
 
     /// The parts of a row that hold something to train; the first token of each has nothing before it to be predicted from.
-    private func pieces(_ row: MaskedChat, _ ranges: [Range<Int>], _ number: Int) -> [Example] {
+    private func pieces(_ row: MaskedRow, _ ranges: [Range<Int>], _ number: Int) -> [Example] {
         ranges.compactMap { range in
             var targets = Array(row.isTarget[range])
             targets[0] = false

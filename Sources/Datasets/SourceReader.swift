@@ -68,7 +68,8 @@ struct SourceReader {
         } catch let error as InputError {
             let inner = [error.file, error.place].compactMap { $0 }.joined(separator: " ")
             throw InputError(
-                error.message, file: parser.path, place: inner.isEmpty ? raw.place : "\(raw.place): \(inner)", hint: error.hint)
+                error.message, file: parser.path, place: inner.isEmpty ? raw.place : "\(raw.place): \(inner)",
+                hint: error.hint)
         }
     }
 }

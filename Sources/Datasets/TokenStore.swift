@@ -20,7 +20,8 @@ struct TokenStore: Sendable {
     init?(
         tokens: [Int32], targetBits: [UInt64], bounds: [Int], rows: [Int], starts: [Int], statistics: DatasetStatistics
     ) {
-        guard bounds.first == 0, bounds.last == tokens.count, bounds.count == rows.count + 1, rows.count == starts.count,
+        guard bounds.first == 0, bounds.last == tokens.count, bounds.count == rows.count + 1,
+            rows.count == starts.count,
             targetBits.count == (tokens.count + 63) / 64, zip(bounds, bounds.dropFirst()).allSatisfy({ $0 + 2 <= $1 })
         else { return nil }
         self.tokens = tokens

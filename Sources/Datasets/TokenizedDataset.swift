@@ -58,17 +58,22 @@ public struct TokenizedDataset: Sendable {
             stores.append(try Self.store(reader, cache, &notes))
         }
         self.init(
-            stores: stores, weights: sources.map(\.weight), members: Array(0..<stores.reduce(0) { $0 + $1.count }), notes: notes)
+            stores: stores, weights: sources.map(\.weight), members: Array(0..<stores.reduce(0) { $0 + $1.count }),
+            notes: notes)
     }
 
-    private static func store(_ reader: SourceReader, _ policy: CachePolicy, _ notes: inout [String]) throws -> TokenStore {
+    private static func store(_ reader: SourceReader, _ policy: CachePolicy, _ notes: inout [String]) throws
+        -> TokenStore
+    {
         let folder: String? =
             switch policy {
             case .standard: DatasetCache.defaultFolder
             case .folder(let path): path
             case .none: nil
             }
-        guard let folder, let key = try? DatasetCache.key(reader.source, reader.tokenizer) else { return try read(reader) }
+        guard let folder, let key = try? DatasetCache.key(reader.source, reader.tokenizer) else {
+            return try read(reader)
+        }
         let cache = DatasetCache(folder: folder)
         if let store = cache.read(key) { return store }
         let store = try read(reader)
@@ -97,10 +102,12 @@ public struct TokenizedDataset: Sendable {
     public var count: Int { members.count }
 
     /// Tokens of each example.
-    public var lengths: [Int] { members.map { example in
-        let (store, index) = place(example)
-        return stores[store].length(index)
-    } }
+    public var lengths: [Int] {
+        members.map { example in
+            let (store, index) = place(example)
+            return stores[store].length(index)
+        }
+    }
 
     /// An example; its row counts through all sources.
     public subscript(_ index: Int) -> Example {
@@ -138,15 +145,20 @@ public struct TokenizedDataset: Sendable {
     /// - Parameters:
     ///   - share: more than 0, less than 1; at least one row and at most all but one are held out.
     ///   - seed: the seed.
+    /// - Returns: both parts; each keeps the order of the rows and the sources' weights.
     /// - Throws: ``InputError`` where there are fewer than two rows to divide.
-    public func split(evaluation share: Double, seed: UInt64) throws -> (train: TokenizedDataset, evaluation: TokenizedDataset) {
+    public func split(evaluation share: Double, seed: UInt64) throws -> (
+        train: TokenizedDataset, evaluation: TokenizedDataset
+    ) {
         precondition(share > 0 && share < 1, "a share of \(share)")
         let order = DataOrder(seed: seed)
         let rowOfMember = members.map { member in
             let (store, index) = place(member)
             return stores[store].rows[index] + firstRows[store]
         }
-        let rows = Set(rowOfMember).map { (number: order.number(UInt64($0), stream: 0, .evaluation), row: $0) }.sorted { $0 < $1 }
+        let rows = Set(rowOfMember).map { (number: order.number(UInt64($0), stream: 0, .evaluation), row: $0) }.sorted {
+            $0 < $1
+        }
         guard rows.count >= 2 else {
             throw InputError(
                 "a dataset of \(rows.count) usable rows cannot be divided into training and evaluation",

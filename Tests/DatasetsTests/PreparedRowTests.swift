@@ -41,16 +41,41 @@ func dataset(
         let expected = try #require(golden["prepared"]?.array)
         let template = try run.template.map { try String(contentsOfFile: Locations.fixture($0), encoding: .utf8) }
         let dataset = try dataset(
-            [Locations.fixture("training/" + rows)], tokenizer: tinyTokenizer(), template: template, trainOn: run.trainOn,
+            [Locations.fixture("training/" + rows)], tokenizer: tinyTokenizer(), template: template,
+            trainOn: run.trainOn,
             maxLength: run.maxLength)
-        #expect(dataset.count == expected.count && dataset.count == 24)
-        for (index, row) in expected.enumerated() {
+        #expect(expected.count == 24)
+        try compare(dataset, expected)
+        #expect((0..<dataset.count).map { dataset[$0].row } == Array(0..<24))
+    }
+
+    /// Boundaries where tokens merge, ends that are there already, answers cut away, with a tokenizer that adds BOS and one that does not.
+    @Test(arguments: ["plain", "text", "chat", "chat-completion"])
+    func hardBoundariesEqualTRL(name: String) throws {
+        let golden = try JSON(contentsOf: Locations.fixture("datasets/\(name).json"))
+        let runs = try #require(golden["runs"]?.array)
+        #expect(runs.count == 4)
+        for run in runs {
+            let tokenizer =
+                run["tokenizer"]?.string == "bos"
+                ? try Tokenizer(file: Locations.fixture("datasets/bos-tokenizer/tokenizer.json")) : try tinyTokenizer()
+            let dataset = try dataset(
+                [Locations.fixture("datasets/\(name).jsonl")], tokenizer: tokenizer,
+                trainOn: name == "chat" ? .all : nil,
+                maxLength: try #require(run["max_length"]?.integer), overflow: .truncate)
+            try compare(dataset, try #require(run["prepared"]?.array))
+            #expect(dataset.statistics.doubleBOSRows == 0)
+        }
+    }
+
+    private func compare(_ dataset: TokenizedDataset, _ expected: [JSON]) throws {
+        #expect(dataset.count == expected.count)
+        for (index, row) in expected.enumerated() where index < dataset.count {
             let example = dataset[index]
-            #expect(example.tokens == row["tokens"]?.array?.compactMap { $0.integer.map(Int32.init) })
+            #expect(example.tokens == row["tokens"]?.array?.compactMap { $0.integer.map(Int32.init) }, "row \(index)")
             // A label on the first token means nothing: nothing stands before it.
             let trained = try #require(row["trained"]?.array).enumerated().map { $0 > 0 && $1.integer == 1 }
             #expect(example.isTarget == trained, "row \(index)")
-            #expect(example.row == index)
         }
     }
 }
