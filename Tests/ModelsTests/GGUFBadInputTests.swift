@@ -89,7 +89,7 @@ import Testing
         let whole = builder.file
         _ = try openCheckpoint(folder.write(whole, to: "cut.gguf"))
         for count in 0..<whole.count {
-            let path = try folder.write(Array(whole[..<count]), to: "cut.gguf")
+            let path = try folder.write(Array(whole[..<count]), to: "cut-\(count).gguf")
             #expect(throws: InputError.self, "\(count) bytes") { try openCheckpoint(path) }
         }
     }
@@ -103,10 +103,11 @@ import Testing
             return Int(state >> 33)
         }
         var rejected = 0
-        for _ in 0..<2500 {
+        // A name for each: some file systems write to the disk at once when a file is overwritten.
+        for round in 0..<2500 {
             var bytes = whole
             for _ in 0...random() % 3 { bytes[random() % bytes.count] = UInt8(random() % 256) }
-            let path = try folder.write(bytes, to: "damaged.gguf")
+            let path = try folder.write(bytes, to: "damaged-\(round).gguf")
             do {
                 let checkpoint = try openCheckpoint(path)
                 _ = try checkpoint.contentHash()

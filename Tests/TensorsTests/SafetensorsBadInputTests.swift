@@ -106,7 +106,7 @@ import Testing
         let folder = try TemporaryFolder()
         let whole = try smallFile(folder)
         for count in 0..<whole.count {
-            let path = try folder.write(Array(whole[..<count]), to: "cut")
+            let path = try folder.write(Array(whole[..<count]), to: "cut-\(count)")
             #expect(throws: InputError.self, "\(count) bytes") { try SafetensorsFile(path) }
         }
     }
@@ -116,12 +116,13 @@ import Testing
         let whole = try smallFile(folder)
         var random = SplitMix(state: 7)
         var rejected = 0
-        for _ in 0..<3000 {
+        // A name for each: some file systems write to the disk at once when a file is overwritten.
+        for round in 0..<3000 {
             var bytes = whole
             for _ in 0...Int(random.next() % 3) {
                 bytes[Int(random.next() % 200) % bytes.count] = UInt8(truncatingIfNeeded: random.next())
             }
-            let path = try folder.write(bytes, to: "damaged")
+            let path = try folder.write(bytes, to: "damaged-\(round)")
             do {
                 let file = try SafetensorsFile(path)
                 for name in file.names { _ = try? file.floats(name) }
