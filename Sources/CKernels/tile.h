@@ -56,8 +56,10 @@ BODY void strip_product(float *c, int64_t c_row, struct strided a, const float *
     int64_t i = 0;
     for (; i + tile_rows <= rows; i += tile_rows, a.data += tile_rows * a.row)
         tile_product(c + i * c_row, c_row, a, b, b_row, depth, factor, accumulate, tile_rows, vectors);
-    for (; i + 3 <= rows && tile_rows > 3; i += 3, a.data += 3 * a.row)
-        tile_product(c + i * c_row, c_row, a, b, b_row, depth, factor, accumulate, 3, vectors);
+    for (; i + 4 <= rows && tile_rows > 4; i += 4, a.data += 4 * a.row)
+        tile_product(c + i * c_row, c_row, a, b, b_row, depth, factor, accumulate, 4, vectors);
+    for (; i + 2 <= rows && tile_rows > 2; i += 2, a.data += 2 * a.row)
+        tile_product(c + i * c_row, c_row, a, b, b_row, depth, factor, accumulate, 2, vectors);
     for (; i < rows; i++, a.data += a.row)
         tile_product(c + i * c_row, c_row, a, b, b_row, depth, factor, accumulate, 1, vectors);
 }
