@@ -73,18 +73,16 @@ public struct DatasetStatistics: Sendable, Hashable {
     }
 
     /// The plain counters with their names, in the order above: one list for adding, writing and reading.
-    private static var counters: [(name: String, path: WritableKeyPath<DatasetStatistics, Int>)] {
-        [
-            ("rows", \.rows), ("kept_rows", \.keptRows), ("examples", \.examples), ("tokens", \.tokens),
-            ("trained_tokens", \.trainedTokens), ("truncated_rows", \.truncatedRows),
-            ("truncated_tokens", \.truncatedTokens), ("truncated_trained_tokens", \.truncatedTrainedTokens),
-            ("split_rows", \.splitRows), ("split_tokens_left_out", \.splitTokensLeftOut),
-            ("dropped_tokens", \.droppedTokens), ("double_bos_rows", \.doubleBOSRows),
-            ("turn_ending_rows", \.turnEndingRows),
-            ("masked_rows", \.maskedRows), ("masked_predictable_tokens", \.maskedPredictableTokens),
-            ("masked_trained_tokens", \.maskedTrainedTokens), ("masked_turn_ending_rows", \.maskedTurnEndingRows),
-        ]
-    }
+    private static let counters: [(name: String, path: WritableKeyPath<DatasetStatistics, Int> & Sendable)] = [
+        ("rows", \.rows), ("kept_rows", \.keptRows), ("examples", \.examples), ("tokens", \.tokens),
+        ("trained_tokens", \.trainedTokens), ("truncated_rows", \.truncatedRows),
+        ("truncated_tokens", \.truncatedTokens), ("truncated_trained_tokens", \.truncatedTrainedTokens),
+        ("split_rows", \.splitRows), ("split_tokens_left_out", \.splitTokensLeftOut),
+        ("dropped_tokens", \.droppedTokens), ("double_bos_rows", \.doubleBOSRows),
+        ("turn_ending_rows", \.turnEndingRows),
+        ("masked_rows", \.maskedRows), ("masked_predictable_tokens", \.maskedPredictableTokens),
+        ("masked_trained_tokens", \.maskedTrainedTokens), ("masked_turn_ending_rows", \.maskedTurnEndingRows),
+    ]
 
     /// Adds the counts of other rows.
     public static func += (a: inout DatasetStatistics, b: DatasetStatistics) {
