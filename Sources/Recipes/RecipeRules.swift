@@ -1,3 +1,4 @@
+import Adapters
 import Files
 
 /// What several keys of a recipe demand of each other, and the defaults that follow from other keys.
@@ -23,7 +24,7 @@ struct RecipeRules {
         try checkOptimizer(recipe.optimizer)
         try checkStream(recipe)
         try checkEvaluation(recipe)
-        if case .lora(let settings) = recipe.adapter { try checkLoRA(settings) }
+        if case .lora(let settings) = recipe.adapter { try checkLoRA(settings.configuration) }
     }
 
     private func fault(_ key: String, _ message: String, hint: String? = nil) -> InputError {
@@ -124,23 +125,27 @@ struct RecipeRules {
         }
     }
 
-    private func checkLoRA(_ settings: LoRASettings) throws {
-        for row in settings.rankPattern.rows where row.value < 1 {
+    private func checkLoRA(_ configuration: LoRAConfiguration) throws {
+        let target = configuration.target
+        for row in configuration.rankPattern.rows where !LoRAConfiguration.ranks.contains(row.value) {
             throw fault(
-                "adapter.rank_pattern", "`adapter.rank_pattern.\(row.key)` must be at least 1, not \(row.value)")
-        }
-        for row in settings.alphaPattern.rows where row.value <= 0 {
-            throw fault("adapter.alpha_pattern", "`adapter.alpha_pattern.\(row.key)` must be above 0, not \(row.value)")
-        }
-        if let layer = settings.layersToTransform?.first(where: { $0 < 0 }) {
-            throw fault(
-                "adapter.layers_to_transform", "`adapter.layers_to_transform` counts from 0; there is no layer \(layer)"
+                "adapter.rank_pattern",
+                "`adapter.rank_pattern.\(row.key)` must be from 1 to \(LoRAConfiguration.ranks.upperBound), not \(row.value)"
             )
         }
-        if settings.layersPattern != nil && settings.layersToTransform == nil {
+        for row in configuration.alphaPattern.rows where row.value <= 0 {
+            throw fault(
+                "adapter.alpha_pattern", "`adapter.alpha_pattern.\(row.key)` must be above 0, not \(row.value)")
+        }
+        if let layer = target.layers?.first(where: { $0 < 0 }) {
+            throw fault(
+                "adapter.layers_to_transform",
+                "`adapter.layers_to_transform` counts from 0; there is no layer \(layer)")
+        }
+        if !target.layersPattern.isEmpty && target.layers == nil {
             throw fault("adapter.layers_pattern", "`adapter.layers_pattern` needs `adapter.layers_to_transform`")
         }
-        if settings.layersToTransform != nil, case .only(.pattern) = settings.targetModules {
+        if target.layers != nil, case .only(.expression) = target.include {
             throw fault(
                 "adapter.layers_to_transform",
                 "`adapter.layers_to_transform` cannot stand beside a pattern in `adapter.target_modules`",

@@ -144,7 +144,7 @@ struct BadRecipe: CustomTestStringConvertible, Sendable {
         BadRecipe(
             overrides: ["adapter={type: lora, rank_pattern: {q_proj: 0}}"],
             expected:
-                "--set adapter={type: lora, rank_pattern: {q_proj: 0}}: `adapter.rank_pattern.q_proj` must be at least 1, not 0"
+                "--set adapter={type: lora, rank_pattern: {q_proj: 0}}: `adapter.rank_pattern.q_proj` must be from 1 to 65536, not 0"
         ),
 
         // YAML itself.

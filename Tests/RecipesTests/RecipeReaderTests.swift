@@ -1,3 +1,4 @@
+import Adapters
 import Files
 import Recipes
 import TestSupport
@@ -76,13 +77,16 @@ let shortest = """
 
         #expect(recipe.model.path == "org/name" && recipe.model.weights == .bf16)
         guard case .lora(let lora) = recipe.adapter else { throw RunError("no adapter") }
-        #expect(lora.r == 16 && lora.loraAlpha == 32 && lora.loraDropout == 0.1 && lora.useRSLoRA)
-        #expect(lora.targetModules == .only(.names(["q_proj", "v_proj"])))
-        #expect(lora.excludeModules == .pattern(#".*layers\.0\..*"#))
-        #expect(lora.rankPattern.rows.map(\.key) == ["k_proj", "layers.1.v_proj"])
-        #expect(lora.rankPattern.rows.map(\.value) == [4, 2] && lora.alphaPattern.rows.map(\.value) == [8.5])
-        #expect(lora.layersToTransform == [3] && lora.layersPattern == ["layers"])
-        #expect(lora.initLoRAWeights == .gaussian && lora.initFrom == "start" && lora.bias == .none)
+        let configuration = lora.configuration
+        #expect(configuration.r == 16 && configuration.loraAlpha == 32 && configuration.loraDropout == 0.1)
+        #expect(configuration.useRSLoRA && configuration.initialization == .gaussian)
+        #expect(configuration.target.include == .only(.list(["q_proj", "v_proj"])))
+        #expect(configuration.target.exclude == .expression(#".*layers\.0\..*"#))
+        #expect(configuration.target.layers == [3] && configuration.target.layersPattern == ["layers"])
+        #expect(configuration.rankPattern.rows.map(\.key) == ["k_proj", "layers.1.v_proj"])
+        #expect(configuration.rankPattern.rows.map(\.value) == [4, 2])
+        #expect(configuration.alphaPattern.rows.map(\.value) == [8.5])
+        #expect(lora.initFrom == "start" && lora.bias == .none)
         let dataset = recipe.dataset
         #expect(dataset.train.map(\.path) == ["a.jsonl", "b.jsonl.zst"] && dataset.train.map(\.weight) == [1, 0.5])
         #expect(dataset.eval == .file("held-out.jsonl") && dataset.format == .named("prompt_completion"))
@@ -147,7 +151,7 @@ let shortest = """
         recipe.model.path = text
         recipe.dataset.train = [DataSource(path: text, weight: 2)]
         var lora = LoRASettings()
-        lora.excludeModules = .names([text])
+        lora.configuration.target.exclude = .list([text])
         recipe.adapter = .lora(lora)
         #expect(try read(recipe.resolved) == recipe)
     }
@@ -164,8 +168,8 @@ let shortest = """
         #expect(recipe.optimizer.learningRate == 3e-5 && recipe.dataset.eval == .share(0.25))
         #expect(recipe.output.path == "a=b" && recipe.training.maxSteps == nil)
         guard case .lora(let lora) = recipe.adapter else { throw RunError("no adapter") }
-        #expect(lora.targetModules == .only(.names(["q_proj"])))
-        #expect(lora.rankPattern.rows.map(\.key) == ["model.layers.0.q_proj"])
+        #expect(lora.configuration.target.include == .only(.list(["q_proj"])))
+        #expect(lora.configuration.rankPattern.rows.map(\.key) == ["model.layers.0.q_proj"])
         #expect(try read(recipe.resolved, ["adapter=null"]).adapter == nil)
     }
 

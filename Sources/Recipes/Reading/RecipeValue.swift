@@ -120,30 +120,3 @@ extension RecipeChoice {
 
     var written: RecipeNode.Content { .string(rawValue) }
 }
-
-/// Values by name or pattern, in the order written, which decides where several patterns match.
-public struct RecipeTable<Value: Equatable & Sendable>: Equatable, Sendable {
-    /// One line of the table.
-    public struct Row: Equatable, Sendable {
-        /// The name or pattern.
-        public var key: String
-        /// What it stands for.
-        public var value: Value
-    }
-
-    /// The lines in order.
-    public var rows: [Row] = []
-}
-
-extension RecipeTable: RecipeValue where Value: RecipeValue {
-    static var kind: String { "a mapping from names to \(Value.kind)" }
-
-    init(reading node: RecipeNode, as keyPath: String) throws {
-        guard let entries = node.entries else { throw Self.wrongKind(node, keyPath) }
-        rows = try entries.map { Row(key: $0.key, value: try Value(reading: $0.value, as: "\(keyPath).\($0.key)")) }
-    }
-
-    var written: RecipeNode.Content {
-        .mapping(rows.map { RecipeNode.Entry(key: $0.key, place: RecipePlace(), value: RecipeNode($0.value.written)) })
-    }
-}

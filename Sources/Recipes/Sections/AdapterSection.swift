@@ -1,3 +1,4 @@
+import Adapters
 import Files
 
 /// `adapter:`, what is trained on top of the frozen model. A recipe without it trains every weight.
@@ -25,42 +26,26 @@ extension AdapterSettings {
     }
 }
 
-/// Which modules something applies to, in PEFT's two ways.
-public enum ModuleSelection: Equatable, Sendable {
-    /// Modules whose path is one of these or ends in a dot and one of these.
-    case names([String])
-    /// Modules whose whole path matches the regular expression.
-    case pattern(String)
-}
-
-extension ModuleSelection: RecipeValue {
+extension ModuleNames: RecipeValue {
     static let kind = "a list of module names or a regular expression"
 
     init(reading node: RecipeNode, as keyPath: String) throws {
         switch node.content {
-        case .string: self = .pattern(try String(reading: node, as: keyPath))
-        case .list: self = .names(try [String](reading: node, as: keyPath))
+        case .string: self = .expression(try String(reading: node, as: keyPath))
+        case .list: self = .list(try [String](reading: node, as: keyPath))
         default: throw Self.wrongKind(node, keyPath)
         }
     }
 
     var written: RecipeNode.Content {
         switch self {
-        case .names(let names): names.written
-        case .pattern(let pattern): pattern.written
+        case .list(let names): names.written
+        case .expression(let pattern): pattern.written
         }
     }
 }
 
-/// Which linear layers get an adapter.
-public enum TargetSelection: Equatable, Sendable {
-    /// Every linear layer but the output head.
-    case allLinear
-    /// Those that are selected.
-    case only(ModuleSelection)
-}
-
-extension TargetSelection: RecipeValue {
+extension TargetModules.Selection: RecipeValue {
     static let kind = "`all-linear`, a list of module names or a regular expression"
 
     init(reading node: RecipeNode, as keyPath: String) throws {
@@ -69,7 +54,7 @@ extension TargetSelection: RecipeValue {
             return
         }
         switch node.content {
-        case .string, .list: self = .only(try ModuleSelection(reading: node, as: keyPath))
+        case .string, .list: self = .only(try ModuleNames(reading: node, as: keyPath))
         default: throw Self.wrongKind(node, keyPath)
         }
     }
@@ -82,17 +67,7 @@ extension TargetSelection: RecipeValue {
     }
 }
 
-/// How a new LoRA starts; PEFT's `init_lora_weights`.
-public enum LoRAInitialization: String, Sendable {
-    /// A uniform as in a linear layer, B zero: the adapter starts as nothing.
-    case kaiming = "true"
-    /// A normal with deviation 1/r, B zero.
-    case gaussian
-    /// Both random: the adapter changes the model from the start. For tests.
-    case random = "false"
-}
-
-extension LoRAInitialization: RecipeValue {
+extension LoRAConfiguration.Initialization: RecipeValue {
     static let kind = "true, false or `gaussian`"
 
     init(reading node: RecipeNode, as keyPath: String) throws {
@@ -118,39 +93,36 @@ public enum LoRABias: String, CaseIterable, RecipeChoice {
     case none
 }
 
-/// `adapter: { type: lora }`: y = W x + scale · B A x, where scale = `lora_alpha` / `r`. Keys and meanings are PEFT's `LoraConfig`.
-///
-/// Source: Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models", arXiv:2106.09685.
+extension ModuleTable: RecipeValue where Value: RecipeValue {
+    static var kind: String { "a mapping from module names to \(Value.kind)" }
+
+    init(reading node: RecipeNode, as keyPath: String) throws {
+        guard let entries = node.entries else { throw Self.wrongKind(node, keyPath) }
+        self.init(try entries.map { Row(key: $0.key, value: try Value(reading: $0.value, as: "\(keyPath).\($0.key)")) })
+    }
+
+    var written: RecipeNode.Content {
+        .mapping(rows.map { RecipeNode.Entry(key: $0.key, place: RecipePlace(), value: RecipeNode($0.value.written)) })
+    }
+}
+
+/// `adapter: { type: lora }`: the method's own settings, whose keys and meanings are PEFT's `LoraConfig`, and how the adapter starts.
 public struct LoRASettings: Equatable, Sendable {
-    /// The rank: A is `[r, in]`, B is `[out, r]`.
-    public var r = 8
-    /// The numerator of the scale.
-    public var loraAlpha = 8.0
-    /// The share of an adapter's input that is dropped in training.
-    public var loraDropout = 0.0
-    /// The linear layers that get an adapter.
-    public var targetModules = TargetSelection.allLinear
-    /// Layers left out of those.
-    public var excludeModules: ModuleSelection?
-    /// Whether the scale is alpha / √r instead (arXiv:2312.03732).
-    public var useRSLoRA = false
-    /// Ranks for modules whose path ends in a pattern; the first match counts.
-    public var rankPattern = RecipeTable<Int>()
-    /// Alphas for modules whose path ends in a pattern; the first match counts.
-    public var alphaPattern = RecipeTable<Double>()
-    /// The decoder layers that get adapters, from 0; nil for all.
-    public var layersToTransform: [Int]?
-    /// The name of the list of layers in module paths, where it is not the usual one.
-    public var layersPattern: [String]?
+    /// Rank, scale, dropout and the layers that are adapted.
+    public var configuration = LoRAConfiguration()
     /// Which biases are trained.
     public var bias = LoRABias.none
-    /// How A and B start.
-    public var initLoRAWeights = LoRAInitialization.kaiming
-    /// A PEFT adapter's folder to start from instead.
+    /// A PEFT adapter's folder to start from instead of random values.
     public var initFrom: String?
 
-    /// PEFT's defaults, on every linear layer.
+    /// PEFT's defaults, on every linear layer but the head.
     public init() {}
+
+    /// Nil where none is written: an empty list says nothing.
+    fileprivate var layersPattern: [String]? {
+        get { configuration.target.layersPattern.isEmpty ? nil : configuration.target.layersPattern }
+        set { configuration.target.layersPattern = newValue ?? [] }
+    }
 }
 
 extension LoRASettings: RecipeSection {
@@ -160,30 +132,36 @@ extension LoRASettings: RecipeSection {
     static var keys: [RecipeKey<Self>] {
         [
             RecipeKey(
-                "r", \.r, range: .within(1...65536),
+                "r", \.configuration.r, range: .within(LoRAConfiguration.ranks),
                 "The rank: A is [r, in], B is [out, r]. A higher one learns more and takes more memory."),
-            RecipeKey("lora_alpha", \.loraAlpha, range: .above(0), "The update is scaled by lora_alpha / r."),
             RecipeKey(
-                "lora_dropout", \.loraDropout, range: .within(0..<1),
+                "lora_alpha", \.configuration.loraAlpha, range: .above(0), "The update is scaled by lora_alpha / r."),
+            RecipeKey(
+                "lora_dropout", \.configuration.loraDropout, range: .within(0..<1),
                 "The share of an adapter's input that is dropped in training."),
             RecipeKey(
-                "target_modules", \.targetModules,
+                "target_modules", \.configuration.target.include,
                 "The linear layers that get an adapter; `all-linear` is all but the head."),
-            RecipeKey("exclude_modules", optional: \.excludeModules, "Layers left out of those."),
-            RecipeKey("use_rslora", \.useRSLoRA, "Scale by lora_alpha / √r, which keeps high ranks stable."),
             RecipeKey(
-                "rank_pattern", \.rankPattern, "Ranks for modules whose path ends in a name or matches a pattern."),
+                "exclude_modules", optional: \.configuration.target.exclude, "Layers left out of those."),
             RecipeKey(
-                "alpha_pattern", \.alphaPattern, "Alphas for modules whose path ends in a name or matches a pattern."),
+                "use_rslora", \.configuration.useRSLoRA,
+                "Scale by lora_alpha / √r, which keeps high ranks stable."),
             RecipeKey(
-                "layers_to_transform", optional: \.layersToTransform,
+                "rank_pattern", \.configuration.rankPattern,
+                "Ranks for modules whose path ends in a name or matches a pattern; the first that fits counts."),
+            RecipeKey(
+                "alpha_pattern", \.configuration.alphaPattern,
+                "Alphas for modules whose path ends in a name or matches a pattern; the first that fits counts."),
+            RecipeKey(
+                "layers_to_transform", optional: \.configuration.target.layers,
                 "The decoder layers that get adapters, counted from 0; all if left out."),
             RecipeKey(
                 "layers_pattern", optional: \.layersPattern,
                 "The name of the list of layers in module paths, where it is not the usual one."),
             RecipeKey("bias", \.bias, "Which biases are trained."),
             RecipeKey(
-                "init_lora_weights", \.initLoRAWeights,
+                "init_lora_weights", \.configuration.initialization,
                 "How A and B start: true is A random and B zero, gaussian the same with a normal A, false both random."),
             RecipeKey(
                 "init_from", optional: \.initFrom,
