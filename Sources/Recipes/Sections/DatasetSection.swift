@@ -105,22 +105,12 @@ extension FormatChoice: RecipeValue {
     }
 }
 
-/// Where tokenised rows are kept for the next run.
-public enum RowCache: Equatable, Sendable {
-    /// In the user's cache folder.
-    case standard
-    /// Nowhere.
-    case off
-    /// In this folder.
-    case folder(String)
-}
-
-extension RowCache: RecipeValue {
+extension CachePolicy: RecipeValue {
     static let kind = "true, false or a folder"
 
     init(reading node: RecipeNode, as keyPath: String) throws {
         switch node.content {
-        case .bool(let isOn): self = isOn ? .standard : .off
+        case .bool(let isOn): self = isOn ? .standard : .none
         case .string: self = .folder(try String(reading: node, as: keyPath))
         default: throw Self.wrongKind(node, keyPath)
         }
@@ -129,7 +119,7 @@ extension RowCache: RecipeValue {
     var written: RecipeNode.Content {
         switch self {
         case .standard: .bool(true)
-        case .off: .bool(false)
+        case .none: .bool(false)
         case .folder(let path): path.written
         }
     }
@@ -160,7 +150,7 @@ public struct DatasetSettings: Equatable, Sendable {
     /// What one document is in a plain text file.
     public var documents = DocumentUnit.line
     /// Where tokenised rows are kept.
-    public var cache = RowCache.standard
+    public var cache = CachePolicy.standard
     /// Whether rows are read as they are needed instead of being counted first.
     public var streaming = false
 
