@@ -97,7 +97,11 @@ public struct BatchPlan: Sendable {
         precondition(epochs > 0 && epochs < 1e9, "\(epochs) epochs")
         let whole = Int(epochs)
         let fraction = epochs - Double(whole)
-        let full = (0..<whole).reduce(0) { $0 + stepCount(epoch: $1) }
+        let full: Int
+        switch size {
+        case .rows: full = whole * stepCount(epoch: 0)
+        case .tokens: full = (0..<whole).reduce(0) { $0 + stepCount(epoch: $1) }
+        }
         guard fraction > 0 else { return full }
         return full + max(1, Int((fraction * Double(stepCount(epoch: whole))).rounded(.up)))
     }

@@ -51,8 +51,9 @@ public struct TokenizedDataset: Sendable {
         var notes: [String] = []
         var stores: [TokenStore] = []
         for source in sources {
-            guard source.weight > 0, source.weight.isFinite else {
-                throw InputError("a dataset's weight is \(source.weight), expected a number above 0", file: source.path)
+            guard source.weight > 0, source.weight <= 1000 else {
+                throw InputError(
+                    "a dataset's weight is \(source.weight), expected above 0 and at most 1000", file: source.path)
             }
             let reader = SourceReader(source: source, tokenizer: rowTokenizer, progress: progress)
             stores.append(try Self.store(reader, cache, &notes))

@@ -51,6 +51,9 @@ private let badFiles: [BadFile] = [
     BadFile(
         "a.jsonl", #"{"messages": [{"role": "assistant", "content": "x", "train": "no"}]}"#, "messages[0].train",
         "true or false"),
+    BadFile(
+        "a.jsonl", #"{"messages": [{"role": "assistant", "content": "x", "weight": 0.5}]}"#, "messages[0].weight",
+        "0 or 1"),
     BadFile("a.jsonl", #"{"messages": ["hello"]}"#, "messages[0]", "a string, expected an object"),
     BadFile("a.jsonl", #"{"messages": [{"role": "user", "content": "x"}], "tools": "nonsense"}"#, "tools", "JSON list"),
     BadFile("a.jsonl", #"{"messages": [{"role": "user", "content": "x"}], "tools": {}}"#, "tools", "expected a list"),

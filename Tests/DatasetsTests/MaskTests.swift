@@ -94,6 +94,8 @@ private func trained(
         #expect(row != twoTurns)
         #expect(try trained(row, template: Templates.chatML) == ["<b>Hi</b><|im_end|>"])
         #expect(try trained(row, template: Templates.marked) == ["<b>Hi</b>"])
+        let openAI = row.replacing(#""train": false"#, with: #""weight": 0"#)
+        #expect(try trained(openAI, template: Templates.chatML) == ["<b>Hi</b><|im_end|>"])
         let all = try trained(row, template: Templates.chatML, trainOn: .all)
         #expect(all.count == 2 && !all[0].contains("Ho") && all[1].hasPrefix("<|im_start|>user\nHo"))
         let error = #expect(throws: InputError.self) { try trained(row, template: Templates.noLoop, trainOn: .all) }
@@ -127,6 +129,15 @@ private func trained(
                 cache: .none)
         }
         #expect(error?.message.contains("no chat template") == true)
+    }
+
+    /// A token belongs where it starts: one that begins in the prompt and reaches into the answer is the prompt's.
+    @Test func tokensBelongWhereTheyStart() {
+        let offsets = [0..<0, 0..<3, 3..<6, 6..<8, 8..<9, 9..<12, 12..<12]
+        let expected = [false, false, false, true, false, true, true]
+        #expect(LossMask.targets(offsets: offsets, spans: [9..<13, 4..<8]) == expected)
+        #expect(LossMask.targets(offsets: offsets, spans: [0..<12]) == [false, true, true, true, true, true, false])
+        #expect(LossMask.subtracting([2..<4, 9..<20], from: [0..<5, 6..<10]) == [0..<2, 4..<5, 6..<9])
     }
 
     // MARK: - BOS

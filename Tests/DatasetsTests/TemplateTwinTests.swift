@@ -11,11 +11,11 @@ private func read(_ name: String) throws -> String {
     try String(contentsOfFile: (twins ?? "") + "/" + name, encoding: .utf8)
 }
 
+private let files = ((try? FileManager.default.contentsOfDirectory(atPath: twins ?? "")) ?? []).sorted()
+
 /// The templates that have a training twin with `{% generation %}` around what the model writes.
 private func names() -> [String] {
-    let files = (try? FileManager.default.contentsOfDirectory(atPath: twins ?? "")) ?? []
-    return files.filter { $0.hasSuffix("_training.jinja") }.map { String($0.dropLast("_training.jinja".count)) }
-        .sorted()
+    files.filter { $0.hasSuffix("_training.jinja") }.map { String($0.dropLast("_training.jinja".count)) }
 }
 
 private let conversations: [Conversation] = {
@@ -76,6 +76,31 @@ private func specials(in text: String, eos: String) throws -> [SpecialToken] {
             }
         }
         #expect(compared > 0, "the twin of \(name) writes other texts")
+    }
+
+    /// Every template, with a twin or without: each answer in a span of its own, with its end of turn and without the question.
+    @Test(arguments: files.filter { $0.hasSuffix(".jinja") && !$0.hasSuffix("_training.jinja") })
+    func everyTemplateTellsAnswersApart(file: String) throws {
+        let renderer = try ChatRenderer(read(file), bosToken: "<bos>", eosToken: "<eos>")
+        var checked = 0
+        for conversation in conversations {
+            guard let chat = try? ChatMask(conversation, renderer: renderer) else { continue }
+            checked += 1
+            let bytes = Array(chat.text.utf8)
+            let marks = try specials(in: chat.text, eos: "<eos>")
+            let spans = try chat.spans(.assistant, specials: marks)
+            let answers = conversation.messages.filter(\.isAssistant).compactMap(\.content.string)
+            #expect(spans.count == answers.count)
+            for (span, answer) in zip(spans, answers) {
+                let text = String(decoding: bytes[span], as: UTF8.self)
+                #expect(text.contains(answer) && !text.contains("user\nHi"), "\(text)")
+                // GLM has no end of turn. LFM2.5 marks its answers itself, with the line feed that follows the end of turn.
+                let end = span.upperBound - (file.hasPrefix("lfm2_2_5") ? 1 : 0)
+                let ends = marks.contains { $0.range.upperBound == end }
+                #expect(ends || file == "glm4moe.jinja", "\(text)")
+            }
+        }
+        #expect(checked > 0)
     }
 
     private func generationPrompt(_ name: String) throws -> String {

@@ -44,6 +44,13 @@ private func lines(_ count: Int, _ word: String = "line") -> String {
         #expect(error?.place == "line 601" && error?.file == path)
     }
 
+    @Test(arguments: [0, -1, .nan, .infinity, 1e300])
+    func impossibleWeightsAreRefused(weight: Double) throws {
+        let folder = try TemporaryFolder()
+        let path = try folder.write(lines(3), to: "a.jsonl")
+        #expect(throws: InputError.self) { try read([DatasetSource(path, weight: weight)]) }
+    }
+
     @Test(arguments: ["", "\n\n", "[]"])
     func emptyDatasetsAreRefused(text: String) throws {
         let folder = try TemporaryFolder()

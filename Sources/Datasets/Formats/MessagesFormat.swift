@@ -1,6 +1,8 @@
 import Files
 
 /// OpenAI's shape: `{"messages": [{"role", "content", "tool_calls"?, "train"?, …}, …], "tools"?: [...]}`.
+///
+/// `"train": false` (or OpenAI's `"weight": 0`) keeps a message as context only.
 enum MessagesFormat: RowFormat {
     static let name = "messages"
     static let requiredKeys = ["messages"]
@@ -26,7 +28,8 @@ enum MessagesFormat: RowFormat {
         }
         let calls = try toolCalls(value, at: path)
         var extra: JSON = [:]
-        for (key, member) in value.object ?? [:] where !["role", "content", "tool_calls", "train"].contains(key) {
+        for (key, member) in value.object ?? [:]
+        where !["role", "content", "tool_calls", "train", "weight"].contains(key) {
             extra = extra.setting(key, to: member)
         }
         return Message(
@@ -57,10 +60,19 @@ enum MessagesFormat: RowFormat {
     }
 
     private static func trainFlag(_ value: JSON, at path: String) throws -> Bool {
-        guard let flag = value["train"] else { return true }
+        guard let flag = value["train"] else { return try weightFlag(value, at: path) }
         guard let train = flag.bool else {
             throw InputError("is \(flag.kind), expected true or false", place: path + ".train")
         }
         return train
+    }
+
+    /// OpenAI's name for the same: `"weight": 0` or 1.
+    private static func weightFlag(_ value: JSON, at path: String) throws -> Bool {
+        guard let weight = value["weight"] else { return true }
+        guard let number = weight.integer, number == 0 || number == 1 else {
+            throw InputError("expected 0 or 1", place: path + ".weight")
+        }
+        return number == 1
     }
 }
