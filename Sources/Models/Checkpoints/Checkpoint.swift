@@ -1,5 +1,6 @@
 import Files
 import Tensors
+import Tokenizers
 
 /// The kinds of checkpoint that can be opened.
 public enum CheckpointFormat: String, Sendable {
@@ -35,6 +36,10 @@ public protocol Checkpoint: AnyObject, Sendable {
     ///
     /// - Throws: ``InputError`` where its type cannot be read as numbers.
     func readFloats(_ name: String, into target: UnsafeMutableBufferPointer<Float>) throws
+    /// The tokenizer that comes with the weights: `tokenizer.json` beside them, or made from a GGUF file's metadata.
+    ///
+    /// - Throws: ``InputError`` where there is none, or it is broken.
+    func tokenizer() throws -> Tokenizer
 }
 
 extension Checkpoint {

@@ -1,4 +1,5 @@
 import Files
+import Tokenizers
 
 /// A model in one GGUF file.
 final class GGUFCheckpoint: Checkpoint {
@@ -27,5 +28,13 @@ final class GGUFCheckpoint: Checkpoint {
 
     func readFloats(_ name: String, into target: UnsafeMutableBufferPointer<Float>) throws {
         try file.readFloats(name, into: target)
+    }
+
+    func tokenizer() throws -> Tokenizer {
+        do {
+            return try Tokenizer(file.tokenizerVocabulary())
+        } catch let error as InputError {
+            throw error.inFile(path)
+        }
     }
 }

@@ -1,5 +1,6 @@
 import Files
 import Tensors
+import Tokenizers
 
 /// A folder as transformers saves a model: `config.json`, safetensors files, tokenizer.
 final class HuggingFaceCheckpoint: Checkpoint {
@@ -43,5 +44,15 @@ final class HuggingFaceCheckpoint: Checkpoint {
 
     func readFloats(_ name: String, into target: UnsafeMutableBufferPointer<Float>) throws {
         try weights.shard(of: name).readFloats(name, into: target)
+    }
+
+    func tokenizer() throws -> Tokenizer {
+        let file = path + "/tokenizer.json"
+        if case .missing = PathKind(file) {
+            throw InputError(
+                "has no tokenizer.json", file: path,
+                hint: "transformers makes one: AutoTokenizer.from_pretrained(folder).save_pretrained(folder)")
+        }
+        return try Tokenizer(file: file)
     }
 }
