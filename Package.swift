@@ -62,7 +62,7 @@ let package = Package(
         tests("TokenizersTests", ["Tokenizers", "Files"]),
         tests("ModelsTests", ["Models", "Layers", "Tokenizers", "Tensors", "Files"]),
         tests("DatasetsTests", ["Datasets", "Tokenizers", "Files"]),
-        tests("AdaptersTests", ["Adapters", "Models", "Layers", "Tensors", "Files"]),
+        tests("AdaptersTests", ["Adapters", "Models", "Layers", "Tokenizers", "Tensors", "Files"]),
         tests("TrainersTests", ["Trainers", "Models", "Datasets", "Layers", "Tensors", "Files"]),
         tests(
             "RecipesTests",

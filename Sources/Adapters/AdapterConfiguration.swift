@@ -32,6 +32,7 @@ public protocol AdapterConfiguration: Hashable, Sendable {
     ///   - layers: the adapted layers with their paths.
     ///   - strict: whether a setting that fits no layer is an error; see ``ModuleTable``.
     /// - Returns: for each layer the plan of its adapter.
+    /// - Throws: `InputError` naming the key at fault.
     func plan(for layers: [(path: String, layer: Linear)], strict: Bool) throws -> [AdapterPlan]
 }
 

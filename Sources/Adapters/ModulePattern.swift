@@ -19,6 +19,7 @@ final class ModulePattern {
     ///   - pattern: what is compiled.
     ///   - source: what the user wrote, for messages.
     ///   - key: where they wrote it.
+    /// - Throws: `InputError` with the reason where it is not valid.
     init(_ pattern: String, source: String, key: String) throws {
         var (fault, place) = (Int32(0), 0)
         let options = PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C

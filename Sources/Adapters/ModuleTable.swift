@@ -24,11 +24,14 @@ public struct ModuleTable<Value: Hashable & Sendable>: Hashable, Sendable {
     /// Makes a table; empty by default.
     public init(_ rows: [Row] = []) { self.rows = rows }
 
-    /// The value of each path that a key fits.
+    /// Looks modules up.
     ///
     /// - Parameters:
+    ///   - paths: the modules.
     ///   - key: where the table stands, for messages.
     ///   - strict: whether a row that fits none of the paths is an error, as in a recipe, where it is a misspelling.
+    /// - Returns: the value of each path that a key fits.
+    /// - Throws: `InputError` where a key is no valid regular expression.
     func values(for paths: [String], key: String, strict: Bool) throws -> [String: Value] {
         let patterns = try rows.map { try ModulePattern(#"(.*\.)?(\#($0.key))$"#, source: $0.key, key: key) }
         var found: [String: Value] = [:]

@@ -73,10 +73,13 @@ struct AdaptableModules {
 }
 
 extension TargetModules {
-    /// The linear layers that are adapted, in the model's order.
+    /// Finds the linear layers that are adapted.
     ///
-    /// - Parameter strict: whether a name in a list that fits no module is an error, as in a recipe, where it is a misspelling. In a saved
-    ///   adapter it does no harm: its tensors say what it adapts.
+    /// - Parameters:
+    ///   - modules: those of the model.
+    ///   - strict: whether a name in a list that fits no module is an error, as in a recipe, where it is a misspelling. In a saved adapter
+    ///     it does no harm: its tensors say what it adapts.
+    /// - Returns: the layers, in the model's order.
     /// - Throws: `InputError` where a pattern is invalid, a module that is no linear layer is named, or nothing is left.
     func matching(_ modules: AdaptableModules, strict: Bool) throws -> [NamedLinear] {
         let matcher = try ModuleMatcher(self)

@@ -1,0 +1,139 @@
+import Files
+import Foundation
+import Layers
+import Tensors
+import Tokenizers
+
+/// Writes a model as a Hugging Face folder: `config.json`, `generation_config.json`, safetensors, and the tokenizer's files.
+///
+/// All is written beside the target first. A folder that was not there, or was empty, appears complete or not at all. Into a folder
+/// that holds something, the files are then moved one by one, `config.json` first away and last in: a crash half way leaves a folder
+/// that says it is no model, never a mixture that loads.
+///
+/// - Parameters:
+///   - loaded: the model, without adapters on it, and where it came from: its configuration is kept, all but what changed.
+///   - tokenizer: what to write beside it.
+///   - path: the folder.
+///   - dtype: how the numbers are stored.
+///   - replacing: whether the folder may hold files already; those of the model are replaced, others stay.
+/// - Throws: `InputError` where the folder holds something and `replacing` is false, or a weight does not fit f16; `RunError` where
+///   the disk is full or the folder cannot be written.
+public func writeHuggingFaceFolder(
+    _ loaded: LoadedModel, tokenizer: Tokenizer, to path: String, dtype: DType, replacing: Bool = false
+) throws {
+    let existing = try contents(of: path)
+    guard existing.isEmpty || replacing else {
+        throw InputError("the folder is not empty", file: path, hint: "Name another one, or allow it to be replaced")
+    }
+    let temporary = path + ".partial"
+    try? FileManager.default.removeItem(atPath: temporary)
+    do {
+        try writeFiles(HuggingFaceConfiguration(loaded, tokenizer, dtype), loaded.model, tokenizer, to: temporary)
+        if existing.isEmpty {
+            try move(temporary, to: path)
+        } else {
+            try moveFiles(from: temporary, into: path)
+        }
+    } catch {
+        try? FileManager.default.removeItem(atPath: temporary)
+        throw error
+    }
+}
+
+/// What the two JSON files of a folder say.
+private struct HuggingFaceConfiguration {
+    let model: JSON
+    let generation: JSON?
+    let type: SafetensorsType
+
+    init(_ loaded: LoadedModel, _ tokenizer: Tokenizer, _ dtype: DType) {
+        let (name, type): (String, SafetensorsType) =
+            switch dtype {
+            case .f32: ("float32", .f32)
+            case .bf16: ("bfloat16", .bf16)
+            case .f16: ("float16", .f16)
+            }
+        self.type = type
+        let tokens = [
+            ("bos_token_id", tokenizer.bosToken), ("eos_token_id", tokenizer.eosToken),
+            ("pad_token_id", tokenizer.padToken),
+        ].compactMap { key, id in id.map { (key, JSON.integer(Int($0))) } }
+        let isTied = loaded.model.head.weight === loaded.model.model.embeddingWeight
+        var changes: [(String, JSON)] = [
+            ("architectures", [.string(loaded.family.architecture)]), ("tie_word_embeddings", .bool(isTied)),
+        ]
+        let original: JSON
+        switch loaded.checkpoint.format {
+        case .huggingFace:
+            original = loaded.checkpoint.configuration
+            generation = loaded.checkpoint.generationConfiguration
+        case .gguf:
+            original = loaded.family.huggingFaceConfiguration(loaded.model.configuration)
+            generation = tokens.isEmpty ? nil : JSON(members: tokens)
+            changes += tokens
+        }
+        // The older name stays where it was used: programs that know it alone would miss the newer one.
+        changes.append((original["torch_dtype"] == nil ? "dtype" : "torch_dtype", .string(name)))
+        let members = (original.object ?? [:]).merging(changes) { $1 }
+        model = .object(members.filter { $0.key != "dtype" || original["torch_dtype"] == nil })
+    }
+}
+
+private func writeFiles(
+    _ configuration: HuggingFaceConfiguration, _ model: CausalLM, _ tokenizer: Tokenizer, to folder: String
+) throws {
+    let tensors = model.parameters().map { name, parameter in
+        SafetensorsTensor(name, configuration.type, shape: parameter.value.shape) { sink in
+            try parameter.value.converted(to: .f32).withFloats(sink)
+        }
+    }
+    try SafetensorsFolder.write(tensors, to: folder)
+    func write(_ json: JSON, _ name: String) throws {
+        try FileWriting.replace(folder + "/" + name, with: json.text(.indented(2, sortedKeys: true)) + "\n")
+    }
+    if let generation = configuration.generation { try write(generation, "generation_config.json") }
+    for (name, bytes) in tokenizer.files.sorted(by: { $0.key < $1.key }) {
+        let file = folder + "/" + name
+        try FileWriting.makeFolder(URL(filePath: file).deletingLastPathComponent().path(percentEncoded: false))
+        try FileWriting.replace(file) { sink in try bytes.withUnsafeBytes { try sink.write($0) } }
+    }
+    try write(configuration.model, "config.json")
+}
+
+/// What a folder holds; nothing where there is none.
+private func contents(of path: String) throws -> [String] {
+    switch PathKind(path) {
+    case .missing: return []
+    case .file: throw InputError("a file stands where a folder is needed", file: path)
+    case .folder:
+        do { return try FileManager.default.contentsOfDirectory(atPath: path) } catch {
+            throw InputError("cannot read the folder: \(error.localizedDescription)", file: path)
+        }
+    }
+}
+
+private func moveFiles(from source: String, into target: String) throws {
+    let new = Set(try contents(of: source))
+    let isWeights = { (name: String) in
+        name.hasPrefix("model") && (name.hasSuffix(".safetensors") || name.hasSuffix(".safetensors.index.json"))
+    }
+    try FileWriting.remove(target + "/config.json")
+    for name in try contents(of: target).filter(isWeights) where !new.contains(name) {
+        try FileWriting.remove(target + "/" + name)
+    }
+    for name in new.subtracting(["config.json"]).sorted() {
+        let isFolder = if case .folder = PathKind(target + "/" + name) { true } else { false }
+        if isFolder { try? FileManager.default.removeItem(atPath: target + "/" + name) }
+        try move(source + "/" + name, to: target + "/" + name)
+    }
+    try move(source + "/config.json", to: target + "/config.json")
+    try FileManager.default.removeItem(atPath: source)
+}
+
+/// Moves a file or folder to a name that is free, or that of a file or an empty folder.
+private func move(_ source: String, to target: String) throws {
+    guard rename(source, target) == 0 else {
+        throw RunError("cannot write \(target): \(String(cString: strerror(errno)))")
+    }
+    try FileWriting.syncFolder(containing: target)
+}
