@@ -29,7 +29,7 @@ struct AddedTokens: Sendable {
     /// The tokens, in the file's order.
     let tokens: [AddedToken]
     private let indexOf: [Int32: Int]
-    private let idOf: [String: Int32]
+    private let idOf: [[UInt8]: Int32]
     private let written: TokenTrie
     private let normalized: TokenTrie
     private let normalizedContents: [Int32: [UInt8]]
@@ -56,14 +56,15 @@ struct AddedTokens: Sendable {
         self.normalized = normalized
         normalizedContents = contents
         indexOf = Dictionary(tokens.enumerated().map { ($1.id, $0) }, uniquingKeysWith: { $1 })
-        idOf = Dictionary(tokens.map { ($0.content, $0.id) }, uniquingKeysWith: { $1 })
+        // Keyed by bytes: Swift's strings are equal when they look equal, and tokens that differ only in form are two.
+        idOf = Dictionary(tokens.map { (Array($0.content.utf8), $0.id) }, uniquingKeysWith: { $1 })
     }
 
     /// The added token of an id.
     func token(_ id: Int32) -> AddedToken? { indexOf[id].map { tokens[$0] } }
 
     /// The id of an added token.
-    func id(_ content: String) -> Int32? { idOf[content] }
+    func id(_ content: String) -> Int32? { idOf[Array(content.utf8)] }
 
     /// What a decoder is given for an id: the content, normalised if that is how it is found.
     func decoderInput(_ id: Int32) -> [UInt8]? {

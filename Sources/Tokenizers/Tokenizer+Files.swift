@@ -81,10 +81,10 @@ struct TokenizerConfiguration {
     ///   have is passed over: files name such, and nothing here pads.
     func specialTokens(in file: TokenizerFile) throws -> SpecialTokens {
         func id(_ role: String) throws -> Int32? {
-            guard let (content, place) = try content(role) else { return nil }
-            if let id = file.added.id(content) ?? file.model.vocabulary.id(content) { return id }
+            guard let named = try namedToken(role) else { return nil }
+            if let id = file.added.id(named.content) ?? file.model.vocabulary.id(named.content) { return id }
             if role == "pad_token" { return nil }
-            throw InputError("\(quoted(content)) is no token of this tokenizer", file: place.file, place: role)
+            throw InputError("\(quoted(named.content)) is no token of this tokenizer", file: named.file, place: role)
         }
         return SpecialTokens(
             bos: try id("bos_token"), eos: try id("eos_token"), padding: try id("pad_token"),
@@ -129,12 +129,12 @@ struct TokenizerConfiguration {
     }
 
     /// The text of a role's token, a string or an object with a `content`, and the file that names it.
-    private func content(_ role: String) throws -> (String, (file: String, Void))? {
+    private func namedToken(_ role: String) throws -> (content: String, file: String)? {
         for name in Self.jsonNames {
             do {
                 guard let token = try json(name)?.optional(role) else { continue }
                 let content = try token.value.object == nil ? token : token.member("content")
-                return (try content.string(), (folder + name, ()))
+                return (try content.string(), folder + name)
             } catch let error as InputError { throw error.inFile(folder + name) }
         }
         return nil

@@ -73,7 +73,7 @@ extension AddedToken {
             if vocabulary.id(content) == nil, let other = vocabulary.bytes(of: Int(id)) {
                 throw entry.fault("the tokens \(quoted(content)) and \(quoted(other)) share the id \(id)")
             }
-            if let other = contents.updateValue(content, forKey: id), other != content {
+            if let other = contents.updateValue(content, forKey: id), !other.utf8.elementsEqual(content.utf8) {
                 throw entry.fault("the tokens \(quoted(content)) and \(quoted(other)) share the id \(id)")
             }
             let special = try entry.bool("special", default: false)
