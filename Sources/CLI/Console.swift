@@ -18,6 +18,9 @@ final class Console {
     /// Writes a line to standard error.
     static func say(_ text: String) { put(text + "\n") }
 
+    /// Writes a question without ending its line.
+    static func ask(_ text: String) { put(text) }
+
     /// Writes to standard error as it is.
     private static func put(_ text: String) {
         var rest = Array(text.utf8)[...]
@@ -90,6 +93,13 @@ final class Console {
         return parts.compactMap { $0 }.joined(separator: ", ")
     }
 
+    /// `perplexity 12.345 ± 0.210 (nll 2.5132 ± 0.0170) over 12,345 tokens in 120 rows`
+    static func text(of result: EvaluationResult) -> String {
+        "perplexity \(decimals(result.perplexity, 3)) ± \(decimals(result.perplexityStandardError, 3)) "
+            + "(nll \(decimals(result.nll, 4)) ± \(decimals(result.nllStandardError, 4))) "
+            + "over \(grouped(result.tokens)) tokens in \(grouped(result.rows)) rows"
+    }
+
     static func text(of report: EvaluationReport) -> String {
         let when = report.step == 0 ? "before training" : "after step \(report.step)"
         return "\(when): perplexity \(decimals(report.perplexity, 3)) ± \(decimals(report.perplexityStandardError, 3)) "
@@ -106,7 +116,7 @@ final class Console {
 }
 
 /// A number with so many digits after the point.
-private func decimals(_ value: Double, _ digits: Int) -> String {
+func decimals(_ value: Double, _ digits: Int) -> String {
     guard value.isFinite, abs(value) < 1e9 else { return "\(value)" }
     let scale = (0..<digits).reduce(1) { product, _ in product * 10 }
     let units = Int((abs(value) * Double(scale)).rounded())
@@ -117,7 +127,7 @@ private func decimals(_ value: Double, _ digits: Int) -> String {
 }
 
 /// `12,345,678`.
-private func grouped(_ value: Int) -> String {
+func grouped(_ value: Int) -> String {
     let digits = Array(String(abs(value)))
     let groups = stride(from: digits.count, to: 0, by: -3).map { String(digits[max(0, $0 - 3)..<$0]) }.reversed()
     return (value < 0 ? "-" : "") + groups.joined(separator: ",")

@@ -13,8 +13,11 @@ struct GraftCommand: ParsableCommand {
 
             Exit codes: 0 done, 1 the run failed, 2 bad input or usage, 130 or 143 stopped by a signal after saving.
             """,
-        version: "0.1.0",
-        subcommands: [Tokenize.self])
+        version: graftVersion,
+        subcommands: [
+            Train.self, Inspect.self, Evaluate.self, Compare.self, Merge.self, Generate.self, Chat.self, Tokenize.self,
+            Benchmark.self,
+        ])
 }
 
 /// Parses the arguments and runs the command they name.

@@ -14,6 +14,22 @@ final class StandardOutput {
         if buffer.count >= Self.size { try flush() }
     }
 
+    /// Writes a whole text at once.
+    static func write(_ text: String) throws {
+        let output = StandardOutput()
+        try output.write(text)
+        try output.flush()
+    }
+
+    /// Writes one object on a line.
+    static func write(_ json: JSON) throws { try write(json.text(.spaced) + "\n") }
+
+    /// Shows a piece of a text that is still growing. A reader who has gone away is told at the next flush.
+    func show(_ text: String) {
+        try? write(text)
+        try? flush()
+    }
+
     /// Writes what has been added.
     func flush() throws {
         var rest = buffer[...]

@@ -33,17 +33,27 @@ public struct Recipe: Equatable, Sendable {
 
     /// The recipe with every value written out, defaults too. Reading it gives this recipe again.
     public var resolved: String {
-        let sections: [(String, [RecipeNode.Entry]?)] = [
-            (ModelSettings.name, model.written), (LoRASettings.name, adapter?.written),
-            (DatasetSettings.name, dataset.written),
-            (SFTSettings.name, objective.written), (OptimizerSettings.name, optimizer.written),
-            (TrainingSettings.name, training.written), (OutputSettings.name, output.written),
-        ]
         var text = "# Every value of the run, defaults included.\n"
         for (name, entries) in sections {
             text += name + (entries == nil ? ": null\n" : ":\n")
             for entry in entries ?? [] { text += "  \(entry.key): \(yamlText(entry.value.content))\n" }
         }
         return text
+    }
+
+    /// Every value under its key path, as YAML.
+    var entries: [(keyPath: String, value: String)] {
+        sections.flatMap { name, entries in
+            (entries ?? []).map { ("\(name).\($0.key)", yamlText($0.value.content)) }
+        }
+    }
+
+    private var sections: [(name: String, entries: [RecipeNode.Entry]?)] {
+        [
+            (ModelSettings.name, model.written), (LoRASettings.name, adapter?.written),
+            (DatasetSettings.name, dataset.written), (SFTSettings.name, objective.written),
+            (OptimizerSettings.name, optimizer.written), (TrainingSettings.name, training.written),
+            (OutputSettings.name, output.written),
+        ]
     }
 }

@@ -50,6 +50,18 @@ public struct EvaluationResult: Equatable, Sendable {
             "rows": .integer(rows), "skipped": .integer(skipped),
         ]
     }
+
+    /// Reads back what ``json`` wrote; nil where it is something else.
+    public init?(_ json: JSON) {
+        guard let tokens = json["tokens"]?.integer, let rows = json["rows"]?.integer,
+            let skipped = json["skipped"]?.integer
+        else { return nil }
+        nll = json["nll"]?.number ?? .nan
+        nllStandardError = json["nll_standard_error"]?.number ?? .nan
+        self.tokens = tokens
+        self.rows = rows
+        self.skipped = skipped
+    }
 }
 
 /// Scores examples without a tape.
@@ -68,13 +80,9 @@ public struct Evaluator {
 
     /// The log-probability of each target of each example, in order.
     ///
-    /// - Parameters:
-    ///   - examples: what is scored.
-    ///   - progress: called with the number of examples done; throws to stop.
+    /// - Parameter examples: what is scored.
     /// - Returns: a list for each example; empty where nothing in it is predicted.
-    public func logProbabilities(
-        _ examples: [Example], progress: (Int) throws -> Void = { _ in }
-    ) rethrows -> [[Float]] {
+    public func logProbabilities(_ examples: [Example]) -> [[Float]] {
         var results = [[Float]](repeating: [], count: examples.count)
         var start = 0
         while start < examples.count {
@@ -93,16 +101,13 @@ public struct Evaluator {
                 }
             }
             start = end
-            try progress(start)
         }
         return results
     }
 
     /// The mean over all targets, with errors clustered by row.
-    public func evaluate(
-        _ examples: [Example], skipped: Int = 0, progress: (Int) throws -> Void = { _ in }
-    ) rethrows -> EvaluationResult {
-        Self.result(try logProbabilities(examples, progress: progress), of: examples, skipped: skipped)
+    public func evaluate(_ examples: [Example], skipped: Int = 0) -> EvaluationResult {
+        Self.result(logProbabilities(examples), of: examples, skipped: skipped)
     }
 
     /// The result of scores computed before. Examples of one dataset row (its windows) count as one row.

@@ -13,13 +13,7 @@ public enum TokenizerChoice: Sendable {
     func open() throws -> Tokenizer {
         switch self {
         case .file(let path): return try Tokenizer(file: path)
-        case .model(let name):
-            switch try ModelLocation(name) {
-            case .folder(let folder): return try Tokenizer(file: folder + "/tokenizer.json")
-            case .gguf(let file):
-                throw InputError(
-                    "the tokenizer inside a GGUF file cannot be read yet", file: file, hint: "Give --tokenizer")
-            }
+        case .model(let name): return try openCheckpoint(name).tokenizer()
         }
     }
 }

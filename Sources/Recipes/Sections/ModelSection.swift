@@ -35,6 +35,8 @@ public struct ModelSettings: Equatable, Sendable {
     public var precision = ComputePrecision.f32
     /// How the frozen weights are kept. Weights that are trained are always f32.
     public var weights = WeightStorage.f32
+    /// Whether a command's flags named the storage; where they did not, an adapter's own is taken.
+    var isStorageGiven = false
 
     /// The defaults, with no model named.
     public init() {}
@@ -69,5 +71,6 @@ extension ModelSettings {
         try read(path, "--model", &self.path)
         try read(precision, "--precision", &self.precision)
         try read(weights, "--weights", &self.weights)
+        isStorageGiven = weights != nil
     }
 }

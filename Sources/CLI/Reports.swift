@@ -1,0 +1,91 @@
+import Recipes
+
+extension Comparison {
+    /// A table, a model a line.
+    var text: String {
+        var lines = ["base     \(Console.text(of: base))"]
+        for entry in entries {
+            let name = entry.name + String(repeating: " ", count: max(1, 9 - entry.name.count))
+            lines.append(name + Console.text(of: entry.result))
+            lines.append(
+                "         nll \(signed(entry.difference)) ± \(decimals(entry.differenceStandardError, 4)) against the base; "
+                    + "logits against the \(entry.logitsAgainst): max \(small(entry.logits.maximum)), mean \(small(entry.logits.mean)), "
+                    + "KL \(small(entry.logits.meanKL))")
+        }
+        return lines.joined(separator: "\n") + "\n"
+    }
+}
+
+extension MergeReport {
+    /// What was written and how close it came.
+    var text: String {
+        "merged \(layers) layers into \(output): the written model's logits are within \(small(logits.maximum)) of the adapter's, "
+            + "\(small(logits.meanKL)) nats a token over \(logits.rows) tokens"
+            + (isVerified ? "\n" : "; this misses the tolerance and was written by --force\n")
+    }
+}
+
+extension BenchmarkReport {
+    /// The figures, one a line.
+    var text: String {
+        """
+        \(grouped(Int(tokensPerSecond.rounded()))) tokens/s, \(grouped(Int(trainedTokensPerSecond.rounded()))) of them trained
+        \(decimals(Double(peakMemoryBytes) / 1e9, 2)) GB at most, \(decimals(loadSeconds, 2)) s to load
+        \(decimals(multiplyAddsPerSecond / 1e9, 1)) of \(decimals(productRate / 1e9, 1)) billion multiply-adds a second \
+        (\(decimals(100 * shareOfProductRate, 0)) % of this machine's own product rate)
+        \(threads) threads, \(kernelPath)
+
+        """
+    }
+}
+
+/// A number with its sign and four digits.
+private func signed(_ value: Double) -> String { (value < 0 ? "" : "+") + decimals(value, 4) }
+
+/// A small number in three digits: `1.23e-05`.
+private func small(_ value: Double) -> String {
+    guard value.isFinite, value > 0 else { return "\(value)" }
+    var (mantissa, exponent) = (value, 0)
+    while mantissa < 1 {
+        mantissa *= 10
+        exponent -= 1
+    }
+    return exponent >= -2 ? decimals(value, 3) : "\(decimals(mantissa, 2))e\(exponent)"
+}
+
+extension Inspection {
+    /// The rows with their trained parts marked, then the counts.
+    func text(isTerminal: Bool) -> String {
+        let (open, close) = isTerminal ? ("\u{1B}[32m", "\u{1B}[0m") : ("[[", "]]")
+        var lines: [String] = []
+        for row in rows {
+            lines.append("— row \(row.row + 1): \(row.tokens) tokens, \(row.trainedTokens) trained")
+            lines.append(row.segments.map { $0.isTrained ? open + $0.text + close : $0.text }.joined())
+        }
+        lines += summary
+        lines += problems.map { "problem: \($0)" }
+        return lines.joined(separator: "\n") + "\n"
+    }
+
+    private var summary: [String] {
+        let counts = statistics
+        var lines = [
+            "— \(grouped(counts.rows)) rows, \(grouped(counts.keptRows)) kept; \(grouped(counts.tokens)) tokens, the longest row \(grouped(counts.longestRow))",
+            "trained: \(grouped(counts.trainedTokens)) tokens, \(decimals(100 * counts.trainedShare, 1)) % of those that can be predicted",
+            "rows whose last trained token ends the turn: \(decimals(100 * counts.turnEndingShare, 1)) %",
+            "rows that begin with BOS twice: \(counts.doubleBOSRows)",
+            "cut at max_length: \(grouped(counts.truncatedRows)) rows, \(grouped(counts.truncatedTokens)) tokens; split: \(grouped(counts.splitRows)) rows",
+        ]
+        for (reason, count) in counts.droppedRows.sorted(by: { $0.key.rawValue < $1.key.rawValue }) {
+            lines.append("left out: \(grouped(count)) rows, \(reason.rawValue)")
+        }
+        for (note, count) in counts.notes.sorted(by: { $0.key < $1.key }) {
+            lines.append("note: \(count) rows: \(note)")
+        }
+        if let packingEfficiency {
+            lines.append("packing fills \(decimals(100 * packingEfficiency, 1)) % of the batches")
+        }
+        if let batches { lines.append("\(grouped(batches)) batches an epoch") }
+        return lines
+    }
+}

@@ -1,0 +1,128 @@
+import Datasets
+import Files
+import Layers
+import Models
+import Tensors
+import Trainers
+
+/// Trains one objective: evaluation before, the loop with its checkpoints, evaluation after, the run's folder.
+struct Fit {
+    let run: Run
+    let folder: RunFolder
+    let session: ModelSession
+    let weights: TrainedWeights
+    let data: RunData
+
+    private var recipe: Recipe { run.recipe }
+
+    func callAsFunction(_ objective: any Objective) throws -> RunSummary {
+        let steps = recipe.training.maxSteps ?? data.plan.totalSteps(epochs: Double(recipe.training.epochs))
+        let identity = try RunIdentity(recipe, session, baseHash: weights.baseHash)
+        let optimizer = recipe.optimizer.makeOptimizer()
+        let parameters = session.model.trainableParameters()
+        if let checkpoint = folder.checkpoint { try restore(checkpoint, identity, steps, parameters, optimizer) }
+        try folder.prepare()
+        try folder.write(recipe.resolved, to: "recipe.resolved.yaml")
+        let evaluations = try EvaluationLog(folder)
+        run.observer(.started(outline(steps, parameters)))
+        if folder.checkpoint == nil, let result = evaluate() { try record(result, step: 0, as: "before", evaluations) }
+
+        let loop = try makeLoop(objective, optimizer, evaluations, identity, steps)
+        if try loop.run() == .interrupted {
+            throw RunStopped(
+                signal: run.stopSignal() ?? 15, checkpoint: "\(folder.checkpoints)/step-\(loop.state.step)")
+        }
+        try keepBest(loop.state, parameters, optimizer)
+        if let result = evaluate() { try record(result, step: loop.state.step, as: "after", evaluations) }
+        try weights.save(to: folder, session)
+        run.observer(.saved(path: folder.path))
+        return RunSummary(
+            path: folder.path, steps: loop.state.step, before: evaluations["before"], after: evaluations["after"])
+    }
+
+    private func makeLoop(
+        _ objective: any Objective, _ optimizer: any Optimizer, _ evaluations: EvaluationLog, _ identity: RunIdentity,
+        _ steps: Int
+    ) throws -> TrainingLoop {
+        let log = try MetricsLog(folder.metrics, keepingThrough: folder.checkpoint?.state.step ?? 0)
+        let parameters = session.model.trainableParameters()
+        let hooks = TrainingHooks(
+            didStep: { metrics in
+                try log.append(metrics.json)
+                run.observer(.step(StepReport(metrics, steps: steps)))
+            },
+            evaluate: data.evaluation.isEmpty ? nil : { evaluate() },
+            didEvaluate: { step, result, _ in try record(result, step: step, as: "step \(step)", evaluations) },
+            save: { state in
+                try TrainingCheckpoint.write(
+                    to: folder.checkpoints, state: state, parameters: parameters, optimizer: optimizer,
+                    identity: identity.recorded(totalSteps: steps), keep: recipe.output.keepCheckpoints,
+                    protected: recipe.training.keepBest ? Set(state.best.map { [$0.step] } ?? []) : [])
+            },
+            shouldStop: { run.stopSignal() != nil }, note: { run.observer(.note($0)) })
+        return TrainingLoop(
+            model: session.model, adapters: weights.active, objective: objective, optimizer: optimizer,
+            batches: PlannedBatches(data.plan) { data.train[$0] },
+            options: try recipe.trainingOptions(totalSteps: steps), hooks: hooks,
+            state: folder.checkpoint?.state ?? TrainingState())
+    }
+
+    private func restore(
+        _ checkpoint: TrainingCheckpoint, _ identity: RunIdentity, _ steps: Int,
+        _ parameters: [(path: String, parameter: Parameter)], _ optimizer: any Optimizer
+    ) throws {
+        try identity.check(against: checkpoint)
+        try RunIdentity.checkSchedule(checkpoint, now: try recipe.optimizer.schedule(ofRunWith: steps)) {
+            try recipe.optimizer.schedule(ofRunWith: $0)
+        }
+        try checkpoint.restore(parameters, optimizer)
+        if checkpoint.kernelPath != Device.cpu.path {
+            run.observer(
+                .note(
+                    "the run began on the kernels \"\(checkpoint.kernelPath)\" and goes on with \"\(Device.cpu.path)\": "
+                        + "its numbers will differ by rounding"))
+        }
+    }
+
+    /// Puts the weights of the best evaluation back, where the recipe asks for them.
+    private func keepBest(
+        _ state: TrainingState, _ parameters: [(path: String, parameter: Parameter)], _ optimizer: any Optimizer
+    ) throws {
+        guard recipe.training.keepBest, let best = state.best, best.step != state.step else { return }
+        try TrainingCheckpoint("\(folder.checkpoints)/step-\(best.step)").restore(parameters, optimizer)
+        run.observer(.note("the weights after step \(best.step), the best evaluation, are saved"))
+    }
+
+    private func evaluate() -> EvaluationResult? {
+        guard !data.evaluation.isEmpty else { return nil }
+        return Evaluator(session.model, adapters: weights.active).evaluate(data.evaluation)
+    }
+
+    private func record(_ result: EvaluationResult, step: Int, as name: String, _ log: EvaluationLog) throws {
+        try log.record(result, as: name)
+        run.observer(.evaluated(EvaluationReport(result, step: step)))
+    }
+
+    private func outline(_ steps: Int, _ parameters: [(path: String, parameter: Parameter)]) -> RunOutline {
+        RunOutline(
+            steps: steps, firstStep: folder.checkpoint?.state.step ?? 0, rows: data.train.count,
+            trainableParameters: parameters.reduce(0) { $0 + $1.parameter.value.count },
+            parameters: session.model.parameters().reduce(0) { $0 + $1.parameter.value.count })
+    }
+}
+
+extension StepReport {
+    init(_ metrics: StepMetrics, steps: Int) {
+        self.init(
+            step: metrics.step, steps: steps, loss: metrics.loss, tokensPerSecond: metrics.tokensPerSecond,
+            peakMemoryBytes: metrics.peakMemoryBytes)
+    }
+}
+
+extension EvaluationReport {
+    init(_ result: EvaluationResult, step: Int) {
+        self.init(
+            step: step, loss: result.nll, perplexity: result.perplexity,
+            perplexityStandardError: result.perplexityStandardError, tokens: result.tokens)
+    }
+}

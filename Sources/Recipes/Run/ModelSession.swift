@@ -1,0 +1,99 @@
+import Adapters
+import Datasets
+import Files
+import Models
+import Tensors
+import Tokenizers
+
+/// A model's tokenizer and chat template, without its weights.
+struct TokenizerSession {
+    let tokenizer: Tokenizer
+    /// The chat template; nil where the model has none.
+    let renderer: ChatRenderer?
+    /// The model's files.
+    let checkpoint: any Checkpoint
+
+    init(_ settings: ModelSettings) throws { try self.init(openCheckpoint(settings.path)) }
+
+    init(_ checkpoint: any Checkpoint) throws {
+        self.checkpoint = checkpoint
+        let tokenizer = try checkpoint.tokenizer()
+        self.tokenizer = tokenizer
+        renderer = try tokenizer.chatTemplate.map { try ChatRenderer($0, tokenizer: tokenizer) }
+    }
+}
+
+/// A model with its tokenizer and chat template: what most commands begin with.
+struct ModelSession {
+    let loaded: LoadedModel
+    let tokenizer: Tokenizer
+    /// The chat template; nil where the model has none.
+    let renderer: ChatRenderer?
+
+    var model: CausalLM { loaded.model }
+
+    /// Loads a model as a recipe's section or a command's flags say.
+    init(_ settings: ModelSettings) throws {
+        loaded = try ModelRegistry.load(settings.path, weights: settings.weights == .bf16 ? .bf16 : .f32)
+        let text = try TokenizerSession(loaded.checkpoint)
+        tokenizer = text.tokenizer
+        renderer = text.renderer
+        let (known, used) = (model.configuration.vocabularySize, tokenizer.vocabularySize)
+        guard used <= known else {
+            throw InputError("the tokenizer has \(used) tokens, the model knows \(known)", file: loaded.checkpoint.path)
+        }
+    }
+
+    /// The hash of the chat template's source; of nothing where there is none.
+    var templateHash: String {
+        let hash = ContentHash()
+        hash.add(tokenizer.chatTemplate ?? "")
+        return hash.hexadecimal
+    }
+
+    /// The tokens that end an answer: the configuration's, the tokenizer's, and the one that the template ends a turn with.
+    func stopTokens() -> Set<Int32> {
+        var tokens: Set<Int32> = []
+        let checkpoint = loaded.checkpoint
+        let configured = checkpoint.generationConfiguration?["eos_token_id"] ?? checkpoint.configuration["eos_token_id"]
+        for id in configured?.array ?? configured.map({ [$0] }) ?? [] {
+            if let id = id.integer { tokens.insert(Int32(clamping: id)) }
+        }
+        if let eos = tokenizer.eosToken { tokens.insert(eos) }
+        if let end = renderer?.endOfTurnToken(tokenizer) { tokens.insert(end) }
+        return tokens
+    }
+
+    /// Loads adapters onto the model, frozen, in order.
+    ///
+    /// - Returns: the names under which they are active.
+    /// - Throws: `InputError` where one was made for another model.
+    func attach(_ folders: [String], observer: RunObserver) throws -> [String] {
+        guard !folders.isEmpty else { return [] }
+        let hash = try loaded.checkpoint.contentHash()
+        return try folders.enumerated().map { index, path in
+            let folder = try AdapterFolder(path)
+            folder.notes.forEach { observer(.note($0)) }
+            let name = "\(index)"
+            try Adapters.attach(folder, to: model, name: name, isTrainable: false, baseHash: hash)
+            if let recorded = folder.metadata[AdapterRecord.baseHash], recorded != hash {
+                observer(.note("\(path) was trained on other weights than those of \(loaded.checkpoint.path)"))
+            }
+            return name
+        }
+    }
+}
+
+extension ModelSettings {
+    /// These settings, with the storage that an adapter was trained on where none was asked for.
+    func adopting(storageOf adapters: [String], observer: RunObserver) throws -> ModelSettings {
+        guard !isStorageGiven, let path = adapters.first else { return self }
+        guard let recorded = try AdapterFolder(path).metadata[AdapterRecord.baseStorage],
+            let storage = WeightStorage(rawValue: recorded), storage != weights
+        else { return self }
+        observer(.note("\(path) was trained on \(recorded) weights: the model is loaded so"))
+        var copy = self
+        copy.weights = storage
+        return copy
+    }
+}

@@ -1,0 +1,55 @@
+import Adapters
+import Datasets
+import Files
+import Layers
+import Models
+import Tensors
+import Trainers
+
+/// One training run, from a recipe to a folder: the page on which model, adapter, data and objective meet.
+struct Run {
+    let recipe: Recipe
+    let existing: ExistingRun
+    /// The signal that asks the run to save and stop, once it has come.
+    let stopSignal: () -> Int32?
+    let observer: RunObserver
+
+    /// Trains.
+    ///
+    /// - Returns: what the run came to.
+    /// - Throws: ``InputError`` for a fault in what it reads, ``RunError`` for a run that cannot go on, ``RunStopped`` after a signal.
+    func callAsFunction() throws -> RunSummary {
+        let start = ContinuousClock.now
+        Device.cpu.threads = recipe.training.threads
+        let folder = try RunFolder(recipe.output.path, existing: existing)
+        let session = try ModelSession(recipe.model)
+        let weights = try TrainedWeights(recipe, session)
+        let data = try RunData(recipe, session, observer: observer)
+        let fit = Fit(run: self, folder: folder, session: session, weights: weights, data: data)
+        let summary =
+            switch recipe.objective {
+            case .sft: try fit(SFT(session.model))
+            }
+        observer(.finished(path: folder.path, seconds: (ContinuousClock.now - start) / .seconds(1)))
+        return summary
+    }
+}
+
+/// What a run came to.
+public struct RunSummary: Sendable {
+    /// The run's folder.
+    public var path: String
+    /// Optimizer steps taken, those before a resumption included.
+    public var steps: Int
+    /// The evaluation before training; nil where there was nothing to evaluate on.
+    public var before: EvaluationResult?
+    /// The evaluation of the weights that were saved.
+    public var after: EvaluationResult?
+
+    /// The summary as an object.
+    public var json: JSON {
+        [
+            "path": .string(path), "steps": .integer(steps), "before": before?.json ?? nil, "after": after?.json ?? nil,
+        ]
+    }
+}

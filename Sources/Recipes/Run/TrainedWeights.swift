@@ -1,0 +1,65 @@
+import Adapters
+import Files
+import Layers
+import Models
+import Tensors
+
+/// What a run trains and saves: an adapter on a frozen model, or the whole model.
+struct TrainedWeights {
+    /// The adapters that are active while training and evaluating.
+    let active: [String]
+    /// The hash of the frozen base.
+    let baseHash: String
+    private let configuration: (any AdapterConfiguration)?
+    private let baseName: String
+    private let storage: DType
+
+    private static let name = "default"
+
+    /// Attaches the recipe's adapter, or makes the whole model trainable where it has none.
+    init(_ recipe: Recipe, _ session: ModelSession) throws {
+        baseHash = try session.loaded.checkpoint.contentHash()
+        baseName = recipe.model.path
+        storage = session.loaded.weights
+        switch recipe.adapter {
+        case .lora(let settings):
+            active = [Self.name]
+            if let start = settings.initFrom {
+                let folder = try AdapterFolder(start)
+                try attach(folder, to: session.model, name: Self.name, isTrainable: true, baseHash: baseHash)
+                configuration = folder.configuration
+            } else {
+                let made = settings.configuration
+                try attach(made, to: session.model, name: Self.name, seed: UInt64(recipe.training.seed))
+                configuration = made
+            }
+        case nil:
+            guard storage == .f32 else {
+                throw InputError(
+                    "full fine-tuning needs `model.weights: f32`: weights stored as \(storage) cannot be trained")
+            }
+            active = []
+            configuration = nil
+            session.model.setTrainable(true)
+        }
+    }
+
+    /// Writes the adapter as PEFT does, or the model as a Hugging Face folder, with the tokenizer and template beside it.
+    func save(to folder: RunFolder, _ session: ModelSession) throws {
+        guard let configuration else {
+            let staged = folder.path + "/model.partial"
+            try writeHuggingFaceFolder(
+                session.loaded, tokenizer: session.tokenizer, to: staged, dtype: .f32, replacing: true)
+            try folder.takeFiles(of: staged)
+            return
+        }
+        let record = AdapterRecord(
+            baseModel: baseName,
+            metadata: [
+                AdapterRecord.baseHash: baseHash, AdapterRecord.baseStorage: storage.rawValue,
+                AdapterRecord.templateHash: session.templateHash, AdapterRecord.version: graftVersion,
+            ])
+        try folder.write(session.tokenizer)
+        try writeAdapter(configuration, named: Self.name, of: session.model, to: folder.path, record: record)
+    }
+}
