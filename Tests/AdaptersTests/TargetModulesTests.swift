@@ -126,7 +126,7 @@ import Testing
             $0.rankPattern = ModuleTable([.init(key: "*", value: 1)])
         },
         Fault(says: ["fails on model.", "match limit"]) {
-            $0.target.include = .only(.expression("(([a-z_.0-9]+)+)+x"))
+            $0.target.include = .only(.expression("(([a-z_.0-9]+)+)+[A-Z]"))
         },
         Fault(says: ["names model.embed_tokens, which is no linear layer"]) {
             $0.target.include = .only(.list(["embed_tokens", "q_proj"]))
