@@ -59,6 +59,7 @@ import Testing
         .key("lora_alpha", [:], says: "`lora_alpha`: a number is needed"),
         .key("rank_pattern", ["q_proj": "x"], says: "`rank_pattern`: a mapping from module names to whole numbers"),
         .key("target_modules", ["c_attn"], says: "adapter_config.json", "matches no module", "q_proj"),
+        .key("target_modules", ["proj"], says: "adapter_config.json", "matches no module"),
         .key("target_modules", "(", says: "adapter_config.json", "is not a valid regular expression"),
         .key("target_modules", [1], says: "`target_modules`: a list of module names or a regular expression"),
         .key("target_modules", .null, says: "target_modules is missing"),

@@ -110,6 +110,8 @@ import Testing
         Fault(says: ["no module is named qproj", "Did you mean q_proj?"]) {
             $0.target.include = .only(.list(["v_proj", "qproj"]))
         },
+        // The end of a name is not a name.
+        Fault(says: ["no module is named proj"]) { $0.target.include = .only(.list(["proj"])) },
         Fault(says: ["no module is named c_attn", "The linear layers are q_proj, k_proj"]) {
             $0.target.include = .only(.list(["c_attn"]))
         },
