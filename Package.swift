@@ -63,7 +63,7 @@ let package = Package(
         tests("ModelsTests", ["Models", "Layers", "Tokenizers", "Tensors", "Files"]),
         tests("DatasetsTests", ["Datasets", "Tokenizers", "Files"]),
         tests("AdaptersTests", ["Adapters", "Models", "Layers", "Tokenizers", "Tensors", "Files"]),
-        tests("TrainersTests", ["Trainers", "Models", "Datasets", "Layers", "Tensors", "Files"]),
+        tests("TrainersTests", ["Trainers", "Adapters", "Models", "Datasets", "Layers", "Tensors", "Files"]),
         tests(
             "RecipesTests",
             ["Recipes", "Trainers", "Adapters", "Datasets", "Models", "Tokenizers", "Layers", "Tensors", "Files"]),

@@ -1,5 +1,9 @@
-// Released buffers stay in free lists, one per size class, and serve the next request of that class, so that a training step asks
-// the system for nothing once the largest batch has been seen. Eight classes to a power of two: at most an eighth is wasted.
+// Released buffers stay in free lists, one per size class, and serve later requests. Eight classes to a power of two: at most an
+// eighth is wasted.
+//
+// A request whose own list is empty takes the smallest free buffer that is large enough, up to REACH classes above it. So a batch
+// uses the buffers of a larger one before it: once the largest batch has been seen, a training step asks the system for nothing,
+// and batches of many lengths take no more memory than the longest. Without the bound a few numbers could hold a large buffer.
 //
 // At most a quarter of the machine's memory stays cached. A release that would pass that first gives everything cached back to
 // the system: sizes of earlier batches that no longer occur then make room for those that do.
@@ -12,16 +16,25 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { CLASSES = 64 * 8 };
+enum { CLASSES = 64 * 8, REACH = 4 * 8 };
 static const size_t smallest = 64, huge_page = (size_t)2 << 20, mapped_from = (size_t)4 << 20;
 
-struct free_buffer {
-    struct free_buffer *next;
+// What the allocator knows of a buffer stands in the bytes before it: its class may be above that of the request.
+struct header {
+    struct header *next;
+    int class;
 };
+static const size_t header_size = 64;              // keeps buffers aligned
+static const size_t header_pages = (size_t)64 << 10; // before a mapped buffer: a whole page, of any system
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct free_buffer *free_lists[CLASSES];
+static struct header *free_lists[CLASSES];
+static uint64_t has_free[CLASSES / 64]; // a bit for each list that is not empty
 static struct memory_statistics statistics;
+
+static struct header *header_of(void *memory) { return (struct header *)((char *)memory - header_size); }
+
+static void *buffer_of(struct header *header) { return (char *)header + header_size; }
 
 static int class_of(size_t bytes) {
     if (bytes <= smallest) return 0;
@@ -48,79 +61,102 @@ static size_t cache_limit(void) {
 // Large buffers (their classes are multiples of the page) are mapped on their own, on the boundary of a huge page, so that a trim
 // truly gives them back.
 static void *map_large(size_t bytes) {
-    char *start = mmap(NULL, bytes + huge_page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    char *start = mmap(NULL, header_pages + bytes + huge_page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (start == MAP_FAILED) return NULL;
-    size_t before = (huge_page - (size_t)start % huge_page) % huge_page;
+    size_t before = (huge_page - ((size_t)start + header_pages) % huge_page) % huge_page;
     if (before) munmap(start, before);
-    munmap(start + before + bytes, huge_page - before);
+    char *buffer = start + before + header_pages;
+    munmap(buffer + bytes, huge_page - before);
 #if defined(MADV_HUGEPAGE)
-    madvise(start + before, bytes, MADV_HUGEPAGE);
+    madvise(buffer, bytes, MADV_HUGEPAGE);
 #endif
-    return start + before;
+    return buffer;
 }
 
-static void *system_allocate(size_t bytes) {
-    return bytes >= mapped_from ? map_large(bytes) : aligned_alloc(64, bytes);
+static void *system_allocate(int class) {
+    size_t bytes = system_size(class);
+    if (bytes >= mapped_from) return map_large(bytes);
+    char *start = aligned_alloc(64, header_size + bytes);
+    return start ? start + header_size : NULL;
 }
 
-static void system_free(void *memory, size_t bytes) {
+static void system_free(void *memory, int class) {
+    size_t bytes = system_size(class);
     if (bytes >= mapped_from)
-        munmap(memory, bytes);
+        munmap((char *)memory - header_pages, header_pages + bytes);
     else
-        free(memory);
+        free(header_of(memory));
 }
 
 static void give_back_cached(void) {
     for (int class = 0; class < CLASSES; class++) {
         while (free_lists[class]) {
-            struct free_buffer *buffer = free_lists[class];
-            free_lists[class] = buffer->next;
-            system_free(buffer, system_size(class));
+            struct header *header = free_lists[class];
+            free_lists[class] = header->next;
+            system_free(buffer_of(header), class);
         }
+        has_free[class / 64] = 0;
     }
     statistics.cached_bytes = 0;
 }
 
-static void count_used(size_t bytes) {
-    statistics.used_bytes += bytes;
-    if (statistics.used_bytes > statistics.peak_used_bytes) statistics.peak_used_bytes = statistics.used_bytes;
+// The smallest free buffer for a class; NULL where there is none within reach.
+static void *take_cached(int class) {
+    for (int word = class / 64; word < CLASSES / 64 && word * 64 <= class + REACH; word++) {
+        uint64_t candidates = has_free[word];
+        if (word == class / 64) candidates &= ~(uint64_t)0 << (class % 64);
+        if (candidates == 0) continue;
+        int found = word * 64 + __builtin_ctzll(candidates);
+        if (found > class + REACH) return NULL;
+        struct header *header = free_lists[found];
+        free_lists[found] = header->next;
+        if (!header->next) has_free[found / 64] &= ~((uint64_t)1 << (found % 64));
+        statistics.cached_bytes -= system_size(found);
+        return buffer_of(header);
+    }
+    return NULL;
+}
+
+static void *take_new(int class) {
+    statistics.system_allocations++;
+    void *memory = system_allocate(class);
+    if (!memory) {
+        give_back_cached();
+        memory = system_allocate(class);
+    }
+    if (memory) header_of(memory)->class = class;
+    return memory;
 }
 
 void *graft_allocate(size_t bytes) {
     if (bytes > (size_t)1 << 48) return NULL;
     int class = class_of(bytes);
-    size_t size = system_size(class);
     pthread_mutex_lock(&lock);
-    void *memory = free_lists[class];
+    void *memory = take_cached(class);
+    if (!memory) memory = take_new(class);
     if (memory) {
-        free_lists[class] = free_lists[class]->next;
-        statistics.cached_bytes -= size;
-    } else {
-        statistics.system_allocations++;
-        memory = system_allocate(size);
-        if (!memory) {
-            give_back_cached();
-            memory = system_allocate(size);
-        }
+        statistics.used_bytes += system_size(header_of(memory)->class);
+        if (statistics.used_bytes > statistics.peak_used_bytes) statistics.peak_used_bytes = statistics.used_bytes;
     }
-    if (memory) count_used(size);
     pthread_mutex_unlock(&lock);
     return memory;
 }
 
 void graft_release(void *memory, size_t bytes) {
+    (void)bytes;
     if (!memory) return;
-    int class = class_of(bytes);
+    struct header *header = header_of(memory);
+    int class = header->class;
     size_t size = system_size(class);
     pthread_mutex_lock(&lock);
     statistics.used_bytes -= size;
     if (statistics.cached_bytes + size > cache_limit()) give_back_cached();
     if (size > cache_limit()) {
-        system_free(memory, size);
+        system_free(memory, class);
     } else {
-        struct free_buffer *buffer = memory;
-        buffer->next = free_lists[class];
-        free_lists[class] = buffer;
+        header->next = free_lists[class];
+        free_lists[class] = header;
+        has_free[class / 64] |= (uint64_t)1 << (class % 64);
         statistics.cached_bytes += size;
     }
     pthread_mutex_unlock(&lock);

@@ -24,8 +24,8 @@ BODY void adamw_chunk_body(const struct adamw_job *job, int64_t first, int64_t l
     const float *restrict gradient = job->g;
     for (int64_t i = first; i < last; i++) {
         float g = gradient[i] * k.gradient_scale;
-        m[i] = m[i] + (1.0f - k.beta1) * (g - m[i]);
-        v[i] = v[i] * k.beta2 + (1.0f - k.beta2) * g * g;
+        m[i] = m[i] + k.beta1_rest * (g - m[i]);
+        v[i] = v[i] * k.beta2 + k.beta2_rest * g * g;
         float denominator = sqrtf(v[i]) / root_correction2 + k.epsilon;
         w[i] = w[i] * keep - rate * (m[i] / denominator);
     }

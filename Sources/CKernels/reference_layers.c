@@ -91,8 +91,8 @@ void reference_dropout(float *out, const float *x, const int64_t *row_keys, cons
 void reference_adamw_step(float *w, float *m, float *v, const float *g, int64_t n, struct adamw_constants k) {
     for (int64_t i = 0; i < n; i++) {
         double gradient = (double)g[i] * k.gradient_scale;
-        double first = m[i] + (1 - (double)k.beta1) * (gradient - m[i]);
-        double second = (double)k.beta2 * v[i] + (1 - (double)k.beta2) * gradient * gradient;
+        double first = m[i] + (double)k.beta1_rest * (gradient - m[i]);
+        double second = (double)k.beta2 * v[i] + (double)k.beta2_rest * gradient * gradient;
         double denominator = sqrt(second) / sqrt(k.bias_correction2) + k.epsilon;
         double decayed = w[i] * (1 - (double)k.learning_rate * k.weight_decay);
         w[i] = (float)(decayed - k.learning_rate / k.bias_correction1 * first / denominator);

@@ -52,7 +52,10 @@ public enum FileWriting {
         let descriptor = open(folder.isEmpty ? "/" : folder, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else { throw RunError("cannot open the folder \(folder): \(systemReason())") }
         defer { close(descriptor) }
-        fsync(descriptor)
+        // Some file systems cannot sync a folder and say EINVAL; they need none.
+        guard fsync(descriptor) == 0 || errno == EINVAL else {
+            throw RunError("cannot sync the folder \(folder): \(systemReason())")
+        }
     }
 }
 
@@ -62,9 +65,13 @@ public final class FileSink {
     private var descriptor: Int32
     private var buffer: [UInt8] = []
     private static let bufferSize = 1 << 16
+    /// Writing past the process's limit on file sizes raises SIGXFSZ, which ends the program in the middle of a file. Ignored, the
+    /// write fails with EFBIG, a fault like any other.
+    private static let ignoresSizeSignal: Void = { _ = signal(SIGXFSZ, SIG_IGN) }()
 
     /// Creates or empties the file.
     public init(creating path: String) throws {
+        Self.ignoresSizeSignal
         self.path = path
         descriptor = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666)
         guard descriptor >= 0 else { throw RunError("cannot write \(path): \(systemReason())") }
@@ -72,6 +79,7 @@ public final class FileSink {
 
     /// Opens the file for writing at its end, making it where it is missing.
     public init(appendingTo path: String) throws {
+        Self.ignoresSizeSignal
         self.path = path
         descriptor = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o666)
         guard descriptor >= 0 else { throw RunError("cannot write \(path): \(systemReason())") }
@@ -99,12 +107,17 @@ public final class FileSink {
         buffer.removeAll(keepingCapacity: true)
     }
 
-    /// Flushes, syncs to the disk and closes.
-    public func finish() throws {
+    /// Hands what is buffered to the system and waits until the disk has it.
+    public func sync() throws {
         try flush()
         guard fsync(descriptor) == 0 || errno == EINVAL else {
             throw RunError("cannot write \(path): \(systemReason())")
         }
+    }
+
+    /// Flushes, syncs to the disk and closes.
+    public func finish() throws {
+        try sync()
         let result = close(descriptor)
         descriptor = -1
         guard result == 0 else { throw RunError("cannot write \(path): \(systemReason())") }

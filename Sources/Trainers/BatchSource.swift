@@ -44,7 +44,9 @@ public final class PlannedBatches: BatchSource {
             steps = plan.steps(epoch: epoch)
         }
         let batches = steps[index - firstStep].map { Batch(examples: $0.map(example)) }
-        return StepBatches(
-            batches: batches, epoch: Double(epoch) + Double(index - firstStep + 1) / Double(steps.count))
+        // In micro-batches, as transformers counts: the last step of an epoch may have fewer.
+        let done = steps[...(index - firstStep)].reduce(0) { $0 + $1.count }
+        let share = Double(done) / Double(steps.reduce(0) { $0 + $1.count })
+        return StepBatches(batches: batches, epoch: Double(epoch) + share)
     }
 }

@@ -2,16 +2,18 @@ import Files
 
 /// `metrics.jsonl`: one object a line, written as the run goes.
 public final class MetricsLog {
-    private let path: String
     private let sink: FileSink
 
     /// Opens the log for appending, keeping the lines up to and including `step` and dropping those after it.
     ///
-    /// - Throws: ``InputError`` where the file holds something else than metrics, ``RunError`` where it cannot be written.
+    /// A line that a crash cut short is after the last checkpoint, because ``sync()`` runs before one is written: it is dropped.
+    ///
+    /// - Throws: `InputError` where a line up to `step` holds something else than metrics, `RunError` where the log cannot be written.
     public init(_ path: String, keepingThrough step: Int) throws {
-        self.path = path
-        let kept = try Self.lines(of: path) { $0 <= step }
-        try FileWriting.replace(path, with: kept.map { $0 + "\n" }.joined())
+        let kept = try Self.lines(of: path, through: step)
+        try FileWriting.replace(path) { file in
+            for line in kept { try file.write(line + "\n") }
+        }
         sink = try FileSink(appendingTo: path)
     }
 
@@ -21,15 +23,24 @@ public final class MetricsLog {
         try sink.flush()
     }
 
-    private static func lines(of path: String, where isKept: (Int) -> Bool) throws -> [String] {
-        guard case .file = PathKind(path) else { return [] }
+    /// Waits until the disk has every line: before a checkpoint that a run may resume from.
+    public func sync() throws { try sink.sync() }
+
+    private static func lines(of path: String, through last: Int) throws -> [String] {
+        guard last > 0, case .file = PathKind(path) else { return [] }
         var kept: [String] = []
+        var reached = 0
         try ByteSource(path).forEachLine { bytes, number in
             let text = String(decoding: bytes, as: UTF8.self)
-            // A crash may have cut the last line short: what is no object with a step is no finished line.
-            guard let step = try? JSON(parsing: text)["step"]?.integer, isKept(step) else { return false }
+            guard let step = try? JSON(parsing: text)["step"]?.integer, step > reached else {
+                throw InputError(
+                    "is no line of metrics that follows step \(reached)", file: path, place: "line \(number)",
+                    hint: "Move the file away to go on without it")
+            }
+            guard step <= last else { return false }
             kept.append(text)
-            return true
+            reached = step
+            return reached < last
         }
         return kept
     }

@@ -26,79 +26,33 @@ public struct TrainingCheckpoint {
     /// What the run must agree with to go on, by key.
     public let identity: [String: String]
 
-    private static let files = ["trainable.safetensors", "optimizer.safetensors", "state.json"]
+    static let weightsName = "trainable.safetensors"
+    static let optimizerName = "optimizer.safetensors"
+    static let stateName = "state.json"
+    static let manifestName = "manifest.json"
 
-    /// Writes a checkpoint and removes the oldest until `keep` are left.
+    /// The newest valid checkpoint in a run's `checkpoints` folder; nil where there is none. Changes nothing.
     ///
-    /// - Parameters:
-    ///   - folder: the run's `checkpoints` folder.
-    ///   - state: where the run is.
-    ///   - parameters: what it trains.
-    ///   - optimizer: whose state is kept.
-    ///   - identity: what a run must agree with to go on from here, by key.
-    ///   - keep: how many checkpoints stay.
-    ///   - protected: steps that are kept whatever their age (the best one).
-    /// - Throws: `RunError` where it cannot be written; the checkpoints before it are then untouched.
-    public static func write(
-        to folder: String, state: TrainingState, parameters: [(path: String, parameter: Parameter)],
-        optimizer: any Optimizer, identity: [String: String], keep: Int, protected: Set<Int> = []
-    ) throws {
-        let target = "\(folder)/step-\(state.step)"
-        let temporary = "\(folder)/.step-\(state.step).partial"
-        try? FileManager.default.removeItem(atPath: temporary)
-        try FileWriting.makeFolder(temporary)
-        do {
-            try SafetensorsWriter.write(
-                parameters.map {
-                    SafetensorsTensor($0.path, shape: $0.parameter.value.shape, $0.parameter.value.values)
-                },
-                to: "\(temporary)/trainable.safetensors")
-            try SafetensorsWriter.write(
-                optimizer.state.sorted { $0.key < $1.key }.map {
-                    SafetensorsTensor($0.key, shape: $0.value.shape, $0.value.values)
-                }, to: "\(temporary)/optimizer.safetensors")
-            let document: JSON = [
-                "state": state.json, "optimizer_steps": .integer(optimizer.stepCount),
-                "kernel_path": .string(Device.cpu.path),
-                "identity": .object(
-                    .init(
-                        identity.sorted { $0.key < $1.key }.map { ($0.key, .string($0.value)) },
-                        uniquingKeysWith: { $1 })),
-            ]
-            try FileWriting.replace("\(temporary)/state.json", with: document.text(.indented(2)) + "\n")
-            try FileWriting.replace(
-                "\(temporary)/manifest.json", with: try manifest(of: temporary).text(.indented(2)) + "\n")
-        } catch {
-            try? FileManager.default.removeItem(atPath: temporary)
-            throw error
-        }
-        try? FileManager.default.removeItem(atPath: target)
-        guard rename(temporary, target) == 0 else {
-            throw RunError("cannot write \(target): \(String(cString: strerror(errno)))")
-        }
-        try FileWriting.syncFolder(containing: target)
-        let old = steps(in: folder).filter { !protected.contains($0) }.dropLast(max(1, keep))
-        for step in old { try? FileManager.default.removeItem(atPath: "\(folder)/step-\(step)") }
-    }
-
-    /// The newest valid checkpoint in a run's `checkpoints` folder; nil where there is none.
+    /// A folder that was complete when a crash kept it from getting its name counts.
     public static func newest(in folder: String) -> TrainingCheckpoint? {
-        steps(in: folder).reversed().lazy.compactMap { try? TrainingCheckpoint("\(folder)/step-\($0)") }.first
+        let steps = Set(steps(in: folder) + leftovers(in: folder)).sorted(by: >)
+        let paths = steps.flatMap { ["\(folder)/\(name($0))", "\(folder)/\(partialName($0))"] }
+        return paths.lazy.compactMap { try? TrainingCheckpoint($0) }.first
     }
 
     /// Reads a checkpoint and checks it against its manifest.
     ///
-    /// - Throws: ``InputError`` where a file is missing or is not what was written.
+    /// - Throws: `InputError` where a file is missing or is not what was written.
     public init(_ path: String) throws {
         self.path = path
-        let recorded = try JSON(contentsOf: "\(path)/manifest.json")
+        let recorded = try JSON(contentsOf: "\(path)/\(Self.manifestName)")
         guard recorded == (try Self.manifest(of: path)) else {
             throw InputError("the checkpoint is not what was written", file: path)
         }
-        let file = "\(path)/state.json"
+        let file = "\(path)/\(Self.stateName)"
         let document = try JSON(contentsOf: file)
-        guard let steps = document["optimizer_steps"]?.integer, let kernelPath = document["kernel_path"]?.string,
-            let identity = document["identity"]?.object
+        guard let steps = document["optimizer_steps"]?.integer, TrainingState.counts.contains(steps),
+            let kernelPath = document["kernel_path"]?.string, let identity = document["identity"]?.object
         else { throw InputError("is no training state", file: file) }
         state = try TrainingState(document["state"] ?? .null, file: file)
         optimizerSteps = steps
@@ -106,40 +60,67 @@ public struct TrainingCheckpoint {
         self.identity = identity.elements.reduce(into: [:]) { $0[$1.key] = $1.value.string ?? "" }
     }
 
-    /// Puts weights and optimizer state back.
+    /// Puts weights and optimizer state back: all of them, or none where one does not fit.
     ///
-    /// - Throws: ``InputError`` where the checkpoint holds other parameters than the model trains.
+    /// - Throws: `InputError` where the checkpoint holds other parameters than the model trains, or another optimizer's state.
     public func restore(_ parameters: [(path: String, parameter: Parameter)], _ optimizer: any Optimizer) throws {
-        let weights = try SafetensorsFile("\(path)/trainable.safetensors")
-        guard Set(weights.names) == Set(parameters.map(\.path)) else {
-            throw InputError("the checkpoint holds other parameters than this run trains", file: weights.path)
+        let weights = try SafetensorsFile("\(path)/\(Self.weightsName)")
+        let expected = Set(parameters.map(\.path))
+        if let other = expected.symmetricDifference(weights.names).min() {
+            throw InputError(
+                expected.contains(other)
+                    ? "the checkpoint has no parameter '\(other)', which this run trains"
+                    : "the checkpoint holds the parameter '\(other)', which this run does not train", file: weights.path
+            )
         }
-        for (name, parameter) in parameters {
-            guard try weights.entry(name).shape == parameter.value.shape else {
-                throw InputError("the parameter has another shape", file: weights.path, place: name)
+        let shapes = Dictionary(parameters.map { ($0.path, $0.parameter.value.shape) }, uniquingKeysWith: { $1 })
+        let values = try parameters.map { try tensor($0.path, of: weights, shape: $0.parameter.value.shape) }
+        let moments = try SafetensorsFile("\(path)/\(Self.optimizerName)")
+        let state = try moments.names.map { name in
+            guard let dot = name.lastIndex(of: "."), let shape = shapes[String(name[..<dot])],
+                type(of: optimizer).stateKinds.contains(String(name[name.index(after: dot)...]))
+            else {
+                throw InputError("is no state that this run's optimizer keeps", file: moments.path, place: name)
             }
-            parameter.value = Tensor(try weights.floats(name), shape: parameter.value.shape)
+            return (name, try tensor(name, of: moments, shape: shape))
         }
-        let moments = try SafetensorsFile("\(path)/optimizer.safetensors")
-        optimizer.state = try moments.names.reduce(into: [:]) {
-            $0[$1] = Tensor(try moments.floats($1), shape: try moments.entry($1).shape)
-        }
+        for ((_, parameter), value) in zip(parameters, values) { parameter.value = value }
+        optimizer.state = Dictionary(state, uniquingKeysWith: { $1 })
         optimizer.stepCount = optimizerSteps
     }
 
-    /// The steps of the folders that look like checkpoints, rising.
-    private static func steps(in folder: String) -> [Int] {
-        let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
-        return names.compactMap { $0.hasPrefix("step-") ? Int($0.dropFirst(5)) : nil }.sorted()
+    private func tensor(_ name: String, of file: SafetensorsFile, shape: [Int]) throws -> Tensor {
+        let entry = try file.entry(name)
+        guard entry.shape == shape else {
+            throw InputError("has shape \(entry.shape), not \(shape)", file: file.path, place: name)
+        }
+        return try Tensor(shape: shape) { try file.readFloats(name, into: $0) }
     }
 
-    private static func manifest(of folder: String) throws -> JSON {
-        var members: [(String, JSON)] = []
-        for name in files {
+    // The folder's names.
+
+    static func name(_ step: Int) -> String { "step-\(step)" }
+    static func partialName(_ step: Int) -> String { ".step-\(step).partial" }
+
+    /// The steps of the folders that have the name of a checkpoint, rising.
+    static func steps(in folder: String) -> [Int] { steps(in: folder, named: name) }
+
+    /// The steps of the folders that were being written, rising.
+    static func leftovers(in folder: String) -> [Int] { steps(in: folder, named: partialName) }
+
+    private static func steps(in folder: String, named name: (Int) -> String) -> [Int] {
+        let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
+        return names.compactMap { text in
+            guard let step = Int(text.filter(\.isNumber)), name(step) == text else { return nil }
+            return step
+        }.sorted()
+    }
+
+    static func manifest(of folder: String) throws -> JSON {
+        let files = try [weightsName, optimizerName, stateName].map { name -> (String, JSON) in
             let file = try MappedFile("\(folder)/\(name)")
-            members.append(
-                (name, ["size": .integer(file.count), "xxh3_128": .string(try ContentHash.ofFile(file.path))]))
+            return (name, ["size": .integer(file.count), "xxh3_128": .string(try ContentHash.ofFile(file.path))])
         }
-        return ["files": .object(.init(members, uniquingKeysWith: { $1 }))]
+        return ["files": JSON(members: files)]
     }
 }

@@ -47,19 +47,29 @@ public final class TrainingLoop {
     /// - Returns: why it came back.
     /// - Throws: `RunError` for a loss or gradient that is not finite, and what the hooks throw.
     public func run() throws -> TrainingOutcome {
+        // A run that stopped early has nothing to go on with.
+        if stopsEarly { return .stoppedEarly }
+        optimizer.makeState(for: parameters)
         while state.step < options.totalSteps {
             try hooks.didStep(step())
             let interrupted = hooks.shouldStop()
             if let every = options.evaluationSteps, state.step % every == 0 || state.step == options.totalSteps {
                 try evaluate()
             }
-            let stopsEarly = options.earlyStoppingPatience.map { state.evaluationsSinceBest >= $0 } ?? false
             let isLast = state.step == options.totalSteps || stopsEarly || interrupted
             if isLast || (options.saveSteps.map { state.step % $0 == 0 } ?? false) { try hooks.save(state) }
             if stopsEarly { return .stoppedEarly }
             if interrupted && state.step < options.totalSteps { return .interrupted }
         }
         return .finished
+    }
+
+    /// The first step, from 0, that changes weights: a warm-up's first step has rate 0. Until then LoRA's B is zero and A has no
+    /// gradient.
+    private var firstChange: Int { options.schedule.factor(0) > 0 ? 0 : 1 }
+
+    private var stopsEarly: Bool {
+        options.earlyStoppingPatience.map { state.evaluationsSinceBest >= max(1, $0) } ?? false
     }
 
     /// One optimizer step.
@@ -70,7 +80,7 @@ public final class TrainingLoop {
             sums.isEmpty ? counts : zip(sums, counts).map(+)
         }
         let sums = try accumulate(group, scale: totals.map { $0 == 0 ? 0 : 1 / Double($0) })
-        let norm = try gradientNorm()
+        let norm = try gradientNorm(group, isTrained: totals.contains { $0 > 0 })
         let rate = options.learningRate * options.schedule.factor(state.step)
         let clip = options.maxGradientNorm.map { min(1, $0 / (norm + 1e-6)) } ?? 1
         optimizer.step(parameters, learningRate: rate, gradientScale: Float(clip))
@@ -80,9 +90,8 @@ public final class TrainingLoop {
         state.step += 1
         state.tokens += tokens
         var metrics = sums.mapValues { $0.count == 0 ? 0 : $0.sum / $0.count }
-        let seconds =
-            Double((ContinuousClock.now - start).components.attoseconds) * 1e-18
-            + Double((ContinuousClock.now - start).components.seconds)
+        let time = (ContinuousClock.now - start).components
+        let seconds = Double(time.seconds) + Double(time.attoseconds) * 1e-18
         return StepMetrics(
             step: state.step, epoch: group.epoch, loss: metrics.removeValue(forKey: "loss") ?? 0, gradientNorm: norm,
             learningRate: rate, tokens: tokens,
@@ -108,38 +117,48 @@ public final class TrainingLoop {
             guard loss.scalar.isFinite else {
                 throw RunError(
                     "the loss is not finite at step \(state.step + 1), micro-batch \(number + 1) of \(group.batches.count) "
-                        + "(dataset rows \(batch.examples.map { String($0.row + 1) }.joined(separator: ", ")))")
+                        + "(\(Self.rows(of: [batch])))")
             }
             tape.backward(from: loss)
         }
         return sums
     }
 
+    /// The rows of a dataset file that batches hold, counted from 1.
+    private static func rows(of batches: [Batch]) -> String {
+        let rows = batches.flatMap(\.examples).map { String($0.row + 1) }
+        return "dataset rows " + rows.prefix(20).joined(separator: ", ") + (rows.count > 20 ? ", …" : "")
+    }
+
     /// The L2 norm over all gradients, summed in f64.
-    private func gradientNorm() throws -> Double {
+    private func gradientNorm(_ group: StepBatches, isTrained: Bool) throws -> Double {
         let missing = parameters.filter { $0.parameter.gradient == nil }.map(\.path)
-        if state.step == 0, !missing.isEmpty {
+        if state.step == 0, isTrained, !missing.isEmpty {
             throw RunError(
                 "no gradient reaches \(missing.count) trainable parameters: "
                     + missing.prefix(4).joined(separator: ", ") + (missing.count > 4 ? ", …" : ""))
         }
         let squares = parameters.map { $0.parameter.gradient?.sumOfSquares ?? 0 }
-        if state.step == 1 {
+        if state.step == firstChange + 1, isTrained {
             let still = zip(parameters, squares).filter { $1 == 0 }.map(\.0.path)
             if !still.isEmpty {
                 hooks.note(
-                    "the gradient of \(still.count) trainable parameters is still zero at step 2: "
+                    "the gradient of \(still.count) trainable parameters is still zero at step \(state.step + 1): "
                         + still.prefix(4).joined(separator: ", ") + (still.count > 4 ? ", …" : ""))
             }
         }
         let norm = squares.reduce(0, +).squareRoot()
-        guard norm.isFinite else { throw RunError("the gradient norm is not finite at step \(state.step + 1)") }
+        guard norm.isFinite else {
+            throw RunError(
+                "the gradient norm is not finite at step \(state.step + 1) (\(Self.rows(of: group.batches)))")
+        }
         return norm
     }
 
     private func evaluate() throws {
         guard let result = try hooks.evaluate?() else { return }
-        let isBest = state.best.map { result.nll < $0.loss - options.earlyStoppingThreshold } ?? true
+        let isBest =
+            result.nll.isFinite && state.best.map { result.nll < $0.loss - options.earlyStoppingThreshold } ?? true
         if isBest {
             state.best = .init(loss: result.nll, step: state.step)
             state.evaluationsSinceBest = 0

@@ -17,7 +17,16 @@ public struct TrainingState: Equatable, Sendable {
         public var loss: Double
         /// The step it was measured after.
         public var step: Int
+
+        /// Makes a pair.
+        public init(loss: Double, step: Int) {
+            self.loss = loss
+            self.step = step
+        }
     }
+
+    /// What a counter in a file may be: far above any run, low enough that nothing overflows.
+    static let counts = 0...(1 << 56)
 
     /// The start of a run.
     public init() {}
@@ -31,17 +40,20 @@ public struct TrainingState: Equatable, Sendable {
     }
 
     init(_ json: JSON, file: String) throws {
-        guard let step = json["step"]?.integer, let tokens = json["tokens"]?.integer,
-            let since = json["evaluations_since_best"]?.integer, step >= 0
-        else { throw InputError("is no training state", file: file) }
-        self.step = step
-        self.tokens = tokens
-        evaluationsSinceBest = since
+        func count(_ json: JSON, _ key: String) throws -> Int {
+            guard let value = json[key]?.integer, Self.counts.contains(value) else {
+                throw InputError("is no training state", file: file, place: "`\(key)`")
+            }
+            return value
+        }
+        step = try count(json, "step")
+        tokens = try count(json, "tokens")
+        evaluationsSinceBest = try count(json, "evaluations_since_best")
         if let best = json["best"] {
-            guard let loss = best["loss"]?.number, let step = best["step"]?.integer else {
+            guard let loss = best["loss"]?.number, loss.isFinite else {
                 throw InputError("is no training state", file: file, place: "`best`")
             }
-            self.best = Best(loss: loss, step: step)
+            self.best = Best(loss: loss, step: try count(best, "step"))
         }
     }
 }

@@ -67,6 +67,8 @@ struct attention_layout {
 // One optimizer step's constants. AdamW as torch.optim.AdamW: decoupled decay, bias corrections 1 - beta^step.
 struct adamw_constants {
     float learning_rate, beta1, beta2, epsilon, weight_decay, bias_correction1, bias_correction2, gradient_scale;
+    // 1 - beta, rounded once: 1.0f - 0.999f is off by a hundred-thousandth.
+    float beta1_rest, beta2_rest;
 };
 
 struct kernel_table {

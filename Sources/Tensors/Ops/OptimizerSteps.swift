@@ -41,7 +41,8 @@ public struct AdamWStep: Sendable {
         let constants = adamw_constants(
             learning_rate: Float(learningRate), beta1: Float(beta1), beta2: Float(beta2), epsilon: Float(epsilon),
             weight_decay: Float(weightDecay), bias_correction1: Float(1 - power(beta1, step)),
-            bias_correction2: Float(1 - power(beta2, step)), gradient_scale: gradientScale)
+            bias_correction2: Float(1 - power(beta2, step)), gradient_scale: gradientScale,
+            beta1_rest: Float(1 - beta1), beta2_rest: Float(1 - beta2))
         weight.device.kernels.adamw_step(
             weight.floats, mean.floats, meanSquare.floats, gradient.floats, Int64(weight.count), constants)
     }

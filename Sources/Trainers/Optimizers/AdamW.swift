@@ -3,9 +3,11 @@ import Tensors
 
 /// Adam with decoupled weight decay (Loshchilov and Hutter 2019), with `torch.optim.AdamW`'s arithmetic.
 public final class AdamW: Optimizer {
+    /// torch's names of the two moments.
+    public static let stateKinds = ["exp_avg", "exp_avg_sq"]
     /// The number of steps taken.
     public var stepCount = 0
-    /// `<path>.exp_avg` and `<path>.exp_avg_sq`, torch's names.
+    /// `<path>.exp_avg` and `<path>.exp_avg_sq`.
     public var state: [String: Tensor] = [:]
     private let beta1, beta2, epsilon, weightDecay: Double
 
@@ -15,6 +17,13 @@ public final class AdamW: Optimizer {
         self.beta2 = beta2
         self.epsilon = epsilon
         self.weightDecay = weightDecay
+    }
+
+    /// Both moments of every parameter.
+    public func makeState(for parameters: [(path: String, parameter: Parameter)]) {
+        for (path, parameter) in parameters {
+            for kind in Self.stateKinds { _ = moment("\(path).\(kind)", like: parameter.value) }
+        }
     }
 
     /// Changes every parameter that has a gradient.
@@ -33,9 +42,9 @@ public final class AdamW: Optimizer {
         }
     }
 
-    private func moment(_ name: String, like gradient: Tensor) -> Tensor {
+    private func moment(_ name: String, like value: Tensor) -> Tensor {
         if let tensor = state[name] { return tensor }
-        let tensor = Tensor.zeros(gradient.shape, device: gradient.device)
+        let tensor = Tensor.zeros(value.shape, device: value.device)
         state[name] = tensor
         return tensor
     }

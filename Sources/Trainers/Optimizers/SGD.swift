@@ -3,9 +3,11 @@ import Tensors
 
 /// Stochastic gradient descent with momentum, with `torch.optim.SGD`'s arithmetic.
 public final class SGD: Optimizer {
+    /// torch's name of the running sum of gradients.
+    public static let stateKinds = ["momentum_buffer"]
     /// The number of steps taken.
     public var stepCount = 0
-    /// `<path>.momentum_buffer`, torch's name; empty without momentum.
+    /// `<path>.momentum_buffer`; empty without momentum.
     public var state: [String: Tensor] = [:]
     private let momentum, weightDecay: Double
 
@@ -15,20 +17,26 @@ public final class SGD: Optimizer {
         self.weightDecay = weightDecay
     }
 
+    /// The running sum of every parameter.
+    public func makeState(for parameters: [(path: String, parameter: Parameter)]) {
+        guard momentum > 0 else { return }
+        for (path, parameter) in parameters where state["\(path).momentum_buffer"] == nil {
+            state["\(path).momentum_buffer"] = .zeros(parameter.value.shape, device: parameter.value.device)
+        }
+    }
+
     /// Changes every parameter that has a gradient.
     public func step(
         _ parameters: [(path: String, parameter: Parameter)], learningRate: Double, gradientScale: Float
     ) {
+        makeState(for: parameters)
         stepCount += 1
         for (path, parameter) in parameters {
             guard let gradient = parameter.gradient else { continue }
-            let name = "\(path).momentum_buffer"
-            let isFirst = state[name] == nil
-            if momentum > 0, isFirst { state[name] = .zeros(gradient.shape, device: gradient.device) }
             sgdStep(
-                parameter.value, gradient: gradient, momentumBuffer: state[name], learningRate: learningRate,
-                momentum: momentum, weightDecay: isDecayed(path) ? weightDecay : 0, gradientScale: gradientScale,
-                isFirst: isFirst)
+                parameter.value, gradient: gradient, momentumBuffer: state["\(path).momentum_buffer"],
+                learningRate: learningRate, momentum: momentum, weightDecay: isDecayed(path) ? weightDecay : 0,
+                gradientScale: gradientScale, isFirst: stepCount == 1)
         }
     }
 }

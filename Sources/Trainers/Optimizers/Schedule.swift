@@ -44,7 +44,7 @@ public struct Schedule: Hashable, Sendable {
         let rest = Double(max(1, totalSteps - warmupSteps))
         switch shape {
         case .constant: return 1
-        case .linear: return max(0, (rest - past) / rest)
+        case .linear: return max(0, Double(totalSteps - step) / rest)
         case .cosine(let minimum): return minimum + (1 - minimum) * Self.halfCosine(past / rest)
         case .inverseSquareRoot:
             let timescale = warmupSteps > 0 ? Double(warmupSteps) : 10000

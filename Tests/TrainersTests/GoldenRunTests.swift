@@ -1,0 +1,80 @@
+import Adapters
+import Datasets
+import Files
+import Layers
+import Models
+import Tensors
+import TestSupport
+import Testing
+import Trainers
+
+/// Twelve optimizer steps as TRL's `SFTTrainer` takes them: `Tests/Fixtures/training`.
+@Suite("Training agrees with TRL") struct GoldenRunTests {
+    static let tiny = Locations.files(under: "Tests/Fixtures/training", ending: ".json").compactMap { path in
+        path.split(separator: "/").last.flatMap { name -> String? in
+            name.hasPrefix("tiny-") && path.split(separator: "/").count == 4 ? String(name.dropLast(5)) : nil
+        }
+    }
+
+    @Test("every run has its golden values")
+    func allRuns() { #expect(Self.tiny.count == 8) }
+
+    @Test("losses, gradient norms, rates and the trained adapter", arguments: tiny)
+    func tinyRun(_ name: String) throws {
+        let model = try TinyRun.model()
+        try attach(AdapterFolder(Locations.fixture("training/tiny-start")), to: model, isTrainable: true)
+        try check(model, golden: name)
+        let trained = try SafetensorsFile(Locations.fixture("training/\(name).safetensors"))
+        let tensors = try adapterTensors(of: model)
+        #expect(Set(tensors.map(\.name)) == Set(trained.names))
+        for (name, parameter) in tensors {
+            #expect(try relativeDifference(parameter.value.values, trained.floats(name)) < 2e-4, "\(name)")
+        }
+    }
+
+    @Test(
+        "on the real model",
+        .enabled(if: Locations.model != nil, "needs Models/SmolLM2-135M-Instruct.gguf (make model)"),
+        arguments: ["smollm2-all", "smollm2-assistant"])
+    func realRun(_ name: String) throws {
+        let model = try ModelRegistry.load(#require(Locations.model)).model
+        try attach(AdapterFolder(Locations.fixture("adapters/smollm2-start")), to: model, isTrainable: true)
+        try check(model, golden: name)
+    }
+
+    private func check(_ model: CausalLM, golden name: String) throws {
+        let golden = try JSON(contentsOf: Locations.fixture("training/\(name).json"))
+        let settings = try #require(golden["settings"])
+        let rows = TinyRun.prepared(golden)
+        let options = try options(settings)
+        let plan = try BatchPlan(
+            lengths: rows.map(\.tokens.count), size: .rows(settings["per_device_train_batch_size"]?.integer ?? 0),
+            shuffle: false, seed: 0, accumulation: settings["gradient_accumulation_steps"]?.integer ?? 0)
+        var steps: [StepMetrics] = []
+        let loop = TrainingLoop(
+            model: model, adapters: ["default"], objective: SFT(model),
+            optimizer: AdamW(weightDecay: settings["weight_decay"]?.number ?? 0),
+            batches: PlannedBatches(plan) { rows[$0] }, options: options,
+            hooks: TrainingHooks(didStep: { steps.append($0) }))
+        #expect(try loop.run() == .finished)
+        func column(_ key: String) -> [Double] { (golden["steps"]?.array ?? []).compactMap { $0[key]?.number } }
+        #expect(steps.count == 12)
+        #expect(isClose(steps.map(\.loss), column("loss"), relative: 1e-5, absolute: 0))
+        #expect(isClose(steps.map(\.gradientNorm), column("grad_norm"), relative: 1e-4, absolute: 0))
+        #expect(isClose(steps.map(\.learningRate), column("learning_rate"), relative: 1e-12, absolute: 1e-18))
+        #expect(isClose(steps.map(\.epoch), column("epoch"), relative: 1e-12, absolute: 0))
+    }
+
+    private func options(_ settings: JSON) throws -> TrainingOptions {
+        let total = try #require(settings["max_steps"]?.integer)
+        let shapes: [String: Schedule.Shape] = [
+            "constant": .constant, "constant_with_warmup": .constant, "linear": .linear, "cosine": .cosine(minimum: 0),
+        ]
+        let shape = try #require(shapes[settings["lr_scheduler_type"]?.string ?? ""])
+        let warmup = Schedule.steps(settings["warmup_steps"]?.number ?? 0, of: total)
+        return TrainingOptions(
+            totalSteps: total, learningRate: try #require(settings["learning_rate"]?.number),
+            schedule: Schedule(shape, warmupSteps: warmup, totalSteps: total),
+            maxGradientNorm: try #require(settings["max_grad_norm"]?.number))
+    }
+}
