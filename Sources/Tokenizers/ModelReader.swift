@@ -32,8 +32,7 @@ struct ModelReader {
             }
             options.unknown = id
         }
-        var merges = MergeReader(vocabulary)
-        try readMerges(into: &merges)
+        let merges = try readMerges(of: vocabulary)
         return BytePairEncoding(
             vocabulary: vocabulary, merges: merges.table, options: options,
             isCutBeforeMetaspace: merges.allStayWithinMetaspace && !options.ignoresMerges)
@@ -59,10 +58,11 @@ struct ModelReader {
         return vocabulary
     }
 
-    private func readMerges(into merges: inout MergeReader) throws {
+    private func readMerges(of vocabulary: Vocabulary) throws -> MergeReader {
         guard let list = view["merges"], let count = list.count else {
             throw InputError("must be an array", place: "model.merges")
         }
+        var merges = MergeReader(vocabulary, count: count)
         for index in 0..<count {
             let entry = list[index]
             let fault: String?
@@ -77,6 +77,7 @@ struct ModelReader {
             }
             if let fault { throw InputError(fault, place: "model.merges[\(index)]") }
         }
+        return merges
     }
 
     private static let noPair = "must be two tokens: \"a b\" or [\"a\", \"b\"]"
@@ -88,11 +89,14 @@ struct MergeReader {
     private var rank: UInt64 = 0
     private var joined: [UInt8] = []
     /// (left id, right id) → rank << 32 | merged id.
-    let table = PairTable(capacity: 1 << 15)
+    let table: PairTable
     /// Whether no merge joins something to a `▁` after it, but for `▁` itself.
     private(set) var allStayWithinMetaspace = true
 
-    init(_ vocabulary: Vocabulary) { self.vocabulary = vocabulary }
+    init(_ vocabulary: Vocabulary, count: Int) {
+        self.vocabulary = vocabulary
+        table = PairTable(capacity: count)
+    }
 
     /// Whether no merge was added yet.
     var isEmpty: Bool { rank == 0 }

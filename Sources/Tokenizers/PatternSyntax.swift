@@ -2,12 +2,17 @@ import Files
 
 /// Rewrites a regular expression from Oniguruma's syntax, which `tokenizers` uses, into PCRE2's where the two differ.
 ///
-/// - `\s` is White_Space (PCRE2's also has U+180E); `\w` has marks and connectors; `\h` is a hexadecimal digit;
+/// - `\s` is White_Space (PCRE2's also has U+180E); `\w`, and with it `\b`, has marks, connectors and the superscripts and
+///   fractions of Latin-1; `\h` is a hexadecimal digit; `[:alpha:]` is Alphabetic;
 /// - `\p{Han}` is the script, not the script's extensions.
 ///
 /// What has no exact counterpart (class intersection, nested classes, `\W` inside a class) is an error, never another meaning.
 enum PatternSyntax {
-    private static let word = #"\p{Alphabetic}\p{M}\p{Nd}\p{Pc}"#
+    private static let word = #"\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\x{B2}\x{B3}\x{B9}\x{BC}-\x{BE}"#
+    private static let posixClasses = [
+        ":alpha:]": #"\p{Alphabetic}"#, ":digit:]": #"\p{Nd}"#, ":space:]": #"\p{White_Space}"#,
+        ":upper:]": #"\p{Uppercase}"#, ":lower:]": #"\p{Lowercase}"#,
+    ]
     private static let scripts: Set<String> = [
         "Arabic", "Armenian", "Bengali", "Bopomofo", "Common", "Cyrillic", "Devanagari", "Ethiopic", "Georgian",
         "Greek",
@@ -58,7 +63,11 @@ enum PatternSyntax {
 
         private mutating func openInsideClass() throws {
             guard rest.first == ":" else { throw unsupported("a class inside a class") }
-            out += "["
+            guard let known = posixClasses.first(where: { rest.starts(with: $0.key.unicodeScalars) }) else {
+                throw unsupported("a named class other than alpha, digit, space, upper and lower")
+            }
+            rest.removeFirst(known.key.unicodeScalars.count)
+            out += known.value
         }
 
         private mutating func escape() throws {
@@ -68,6 +77,8 @@ enum PatternSyntax {
             case "S": out += #"\P{White_Space}"#
             case "w": out += inClass ? word : "[\(word)]"
             case "W" where !inClass: out += "[^\(word)]"
+            case "b" where !inClass: out += "(?:(?<=[\(word)])(?![\(word)])|(?<![\(word)])(?=[\(word)]))"
+            case "B" where !inClass: out += "(?:(?<=[\(word)])(?=[\(word)])|(?<![\(word)])(?![\(word)]))"
             case "h": out += inClass ? "0-9a-fA-F" : "[0-9a-fA-F]"
             case "W", "H", "X", "R", "K", "G", "Q", "E", "M", "C", "g", "k", "y", "Y", "N", "O":
                 throw unsupported("\\\(escaped)\(inClass ? " inside a class" : "")")

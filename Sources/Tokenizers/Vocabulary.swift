@@ -10,7 +10,7 @@ struct Vocabulary: Sendable {
 
     private var arena: [UInt8] = []
     private var places: [Place] = []
-    private var slots: [Int32]
+    private var slots: [Slot]
     /// The number of tokens. Ids may leave gaps, so this can be less than ``idBound``.
     private(set) var count = 0
 
@@ -20,11 +20,18 @@ struct Vocabulary: Sendable {
         static let none = Place(start: .max, length: 0)
     }
 
+    /// A place of the hash table: the id of a token, -1 where there is none, and the upper half of the token's hash.
+    private struct Slot {
+        var tag: UInt32
+        var id: Int32
+        static let none = Slot(tag: 0, id: -1)
+    }
+
     /// Makes an empty vocabulary with room for some tokens.
     init(capacity: Int) {
         var size = 64
         while size < capacity &* 2 { size &*= 2 }
-        slots = [Int32](repeating: -1, count: size)
+        slots = [Slot](repeating: .none, count: size)
         places.reserveCapacity(capacity)
         arena.reserveCapacity(capacity * 8)
     }
@@ -46,17 +53,18 @@ struct Vocabulary: Sendable {
             throw InputError("the tokens \(quoted(bytes(of: id) ?? [])) and \(quoted(token)) share the id \(id)")
         }
         guard arena.count + token.count < Int(UInt32.max) else { throw InputError("a vocabulary of more than 4 GB") }
-        let slot = slot(of: token)
-        guard slots[slot] < 0 else { throw InputError("the token \(quoted(token)) stands twice") }
+        let hash = tableHash(token)
+        let slot = slot(of: token, hash)
+        guard slots[slot].id < 0 else { throw InputError("the token \(quoted(token)) stands twice") }
         places[id] = Place(start: UInt32(arena.count), length: UInt32(token.count))
         arena.append(contentsOf: token)
-        slots[slot] = Int32(id)
+        slots[slot] = Slot(tag: UInt32(truncatingIfNeeded: hash >> 32), id: Int32(id))
         count += 1
     }
 
     /// The id of a token, or nil.
     func id(_ token: UnsafeBufferPointer<UInt8>) -> Int32? {
-        let id = slots[slot(of: token)]
+        let id = slots[slot(of: token, tableHash(token))].id
         return id < 0 ? nil : id
     }
 
@@ -76,28 +84,34 @@ struct Vocabulary: Sendable {
         return arena[Int(place.start)..<Int(place.start) + Int(place.length)]
     }
 
-    private func slot(of token: UnsafeBufferPointer<UInt8>) -> Int {
-        let mask = slots.count - 1
-        var index = Int(truncatingIfNeeded: tableHash(token)) & mask
-        return arena.withUnsafeBufferPointer { arena in
-            while slots[index] >= 0 {
-                let place = places[Int(slots[index])]
-                if Int(place.length) == token.count {
-                    let start = Int(place.start)
-                    if equalBytes(UnsafeBufferPointer(rebasing: arena[start..<start + token.count]), token) { break }
-                }
-                index = (index + 1) & mask
+    private func slot(of token: UnsafeBufferPointer<UInt8>, _ hash: UInt64) -> Int {
+        let tag = UInt32(truncatingIfNeeded: hash >> 32)
+        return slots.withUnsafeBufferPointer { slots in
+            let mask = slots.count &- 1
+            var index = Int(truncatingIfNeeded: hash) & mask
+            while slots[index].id >= 0 {
+                if slots[index].tag == tag && isToken(token, Int(slots[index].id)) { break }
+                index = (index &+ 1) & mask
             }
             return index
         }
     }
 
+    private func isToken(_ token: UnsafeBufferPointer<UInt8>, _ id: Int) -> Bool {
+        let place = places[id]
+        guard Int(place.length) == token.count else { return false }
+        let start = Int(place.start)
+        return arena.withUnsafeBufferPointer {
+            equalBytes(UnsafeBufferPointer(rebasing: $0[start..<start + token.count]), token)
+        }
+    }
+
     private mutating func grow() {
-        let ids = slots.filter { $0 >= 0 }
-        slots = [Int32](repeating: -1, count: slots.count * 2)
-        for id in ids {
-            let token = Array(bytes(of: Int(id)) ?? [])
-            token.withUnsafeBufferPointer { slots[slot(of: $0)] = id }
+        let old = slots.filter { $0.id >= 0 }
+        slots = [Slot](repeating: .none, count: slots.count * 2)
+        for entry in old {
+            let token = Array(bytes(of: Int(entry.id)) ?? [])
+            token.withUnsafeBufferPointer { slots[slot(of: $0, tableHash($0))] = entry }
         }
     }
 }
