@@ -30,6 +30,10 @@ private enum Templates {
     static let otherEnd =
         "{% for m in messages %}{{ m.role + ': ' + m.content + '<|endoftext|>\n' }}{% endfor %}"
         + "{% if add_generation_prompt %}{{ 'assistant: ' }}{% endif %}"
+    /// Writes another special token after EOS.
+    static let moreAfterEOS =
+        "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|><|endoftext|>\n' }}{% endfor %}"
+        + "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
     /// No end of turn at all.
     static let noEnd = "{% for m in messages %}{{ m.role + ': ' + m.content + '\n' }}{% endfor %}"
     /// Marks what the model writes itself, here without its end of turn.
@@ -68,6 +72,7 @@ private func trained(
         ("opens a thought", Templates.thinking, ["Ho<|im_end|>", "<b>Hi</b><|im_end|>"]),
         ("default system", Templates.defaultSystem, ["Ho<|im_end|>", "<b>Hi</b><|im_end|>"]),
         ("other end", Templates.otherEnd, ["Ho<|endoftext|>", "<b>Hi</b><|endoftext|>"]),
+        ("more after EOS", Templates.moreAfterEOS, ["Ho<|im_end|>", "<b>Hi</b><|im_end|>"]),
         ("no end", Templates.noEnd, ["assistant: Ho\n", "assistant: <b>Hi</b>\n"]),
         ("generation blocks", Templates.marked, ["Ho", "<b>Hi</b>"]),
     ])
