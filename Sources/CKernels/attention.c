@@ -64,7 +64,8 @@ BODY void meet_keys(const struct attention_job *job, struct working_set *w, cons
     online_softmax(w, count, queries);
     if (!w->empty) rescale_result(w, rows, width);
     values = whole_vectors(w->values, values, row, count, D, &values_row);
-    block_product(w->result, width, (struct strided){w->scores, 1, TILE}, values, values_row, rows, width, count, !w->empty, level);
+    block_product(w->result, width, (struct strided){w->scores, 1, TILE}, values, values_row, rows, width, count,
+                  !w->empty, level);
     w->empty = false;
 }
 

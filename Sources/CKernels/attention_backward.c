@@ -1,7 +1,8 @@
 // The gradients of attention. In the forward pass, for query i and key j:
 //     p[i, j] = exp(scale q[i] k[j] - lse[i])      out[i] = sum over j of p[i, j] v[j]
 // so with dp[i, j] = dout[i] v[j], delta[i] = dout[i] out[i] and ds[i, j] = p[i, j] (dp[i, j] - delta[i]):
-//     dq[i] = scale sum over j of ds[i, j] k[j]    dk[j] = scale sum over i of ds[i, j] q[i]    dv[j] = sum over i of p[i, j] dout[i]
+//     dq[i] = scale sum over j of ds[i, j] k[j]
+//     dk[j] = scale sum over i of ds[i, j] q[i]    dv[j] = sum over i of p[i, j] dout[i]
 //
 // A task owns the dq of a block of queries, or the dk and dv of a block of keys, whose readers it visits in order. Both compute p
 // and ds anew: that costs two products of seven, and no sum is split.
@@ -135,14 +136,16 @@ BODY void keys_meet_queries(const struct backward_job *job, const struct tiles *
         for (int64_t j = high; j < block->count; j++) p[j] = ds[j] = 0;
     }
     const float *operand = whole_vectors(t->copy, job->dout + at, H * D, visit.rows, D, &operand_row);
-    block_product(t->second, width, (struct strided){t->p, 1, TILE}, operand, operand_row, block->count, width, visit.rows, adds, level);
+    block_product(t->second, width, (struct strided){t->p, 1, TILE}, operand, operand_row, block->count, width,
+                  visit.rows, adds, level);
     operand = whole_vectors(t->copy, job->q + at, H * D, visit.rows, D, &operand_row);
-    block_product(t->first, width, (struct strided){t->ds, 1, TILE}, operand, operand_row, block->count, width, visit.rows, adds, level);
+    block_product(t->first, width, (struct strided){t->ds, 1, TILE}, operand, operand_row, block->count, width,
+                  visit.rows, adds, level);
 }
 
 // All rows of a sequence from row `first` on; own rows of the block are read causally.
-BODY void visit_sequence(const struct backward_job *job, const struct tiles *t, const struct key_block *block,
-                         int64_t key_head, int32_t reader, int64_t low, int64_t high, bool own, bool *adds, enum cpu_level level) {
+BODY void visit_sequence(const struct backward_job *job, const struct tiles *t, const struct key_block *block, int64_t key_head,
+                         int32_t reader, int64_t low, int64_t high, bool own, bool *adds, enum cpu_level level) {
     const struct attention_sequence *sequence = &job->layout->sequences[reader];
     int64_t group = job->H / job->K, from = own ? block->first : 0;
     for (int64_t i = from; i < sequence->count; i += TILE) {

@@ -1,15 +1,12 @@
 // The choice of the instruction set, once per process.
 #include "cpu.h"
 
-#include <cblas.h>
 #include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 static pthread_once_t chosen = PTHREAD_ONCE_INIT;
 static enum cpu_level level = CPU_PLAIN;
-static char path[128];
 
 static const char *const level_names[] = {"plain", "avx2", "avx512"};
 
@@ -32,9 +29,6 @@ static void choose(void) {
     const char *wanted = getenv("GRAFT_CPU");
     for (int i = CPU_PLAIN; wanted && i < (int)best; i++)
         if (strcmp(wanted, level_names[i]) == 0) level = (enum cpu_level)i;
-    // Products run inside the tasks of our own pool, each on one thread.
-    openblas_set_num_threads(1);
-    snprintf(path, sizeof path, "%s, OpenBLAS %s", level_names[level], openblas_get_corename());
 }
 
 enum cpu_level cpu_level(void) {
@@ -42,7 +36,4 @@ enum cpu_level cpu_level(void) {
     return level;
 }
 
-const char *cpu_path(void) {
-    pthread_once(&chosen, choose);
-    return path;
-}
+const char *cpu_path(void) { return level_names[cpu_level()]; }

@@ -8,7 +8,7 @@ enum cpu_level { CPU_PLAIN, CPU_AVX2, CPU_AVX512 };
 // Chosen once.
 enum cpu_level cpu_level(void);
 
-// For example "avx2, OpenBLAS Zen".
+// The level's name.
 const char *cpu_path(void);
 
 // A body that is compiled into its callers, with their instruction set. Bodies take and return no vectors by value: how those

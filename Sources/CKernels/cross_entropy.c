@@ -1,5 +1,5 @@
-// Log-probabilities of targets, and their gradient in place of the logits. Three passes over a row: the maximum, the sum of
-// exponentials, the gradient.
+// Log-probabilities of targets, and their gradient in place of the logits. Three passes over a row: the maximum, the exponentials
+// and their sum, the gradient.
 #include "kernels.h"
 #include "thread_pool.h"
 #include "vector_math.h"
@@ -30,8 +30,8 @@ BODY float row_maximum(const float *x, int64_t V) {
     return lane_maximum(best);
 }
 
-// *sum = sum e^(x - maximum); *weighted = sum e^(x - maximum) (x - maximum), where wanted.
-BODY void row_exponentials(const float *x, int64_t V, float maximum, double *sum, double *weighted) {
+// *sum = sum e^(x - maximum); *weighted = sum e^(x - maximum) (x - maximum). With `keep`, x becomes its exponentials.
+BODY void row_exponentials(float *x, int64_t V, float maximum, bool keep, double *sum, double *weighted) {
     *sum = 0, *weighted = 0;
     for (int64_t strip = 0; strip < V; strip += STRIP) {
         vector total = {0}, products = {0};
@@ -39,6 +39,7 @@ BODY void row_exponentials(const float *x, int64_t V, float maximum, double *sum
             vector shifted = load_logits(x + i, V - i) - splat(maximum);
             vector e = vector_exp(shifted);
             total += e;
+            if (keep) store_some(x + i, e, V - i);
             // A logit of minus infinity adds nothing: 0, not 0 * infinity.
             products = e * vector_maximum(splat(-1.0e4f), shifted) + products;
         }
@@ -47,12 +48,10 @@ BODY void row_exponentials(const float *x, int64_t V, float maximum, double *sum
     }
 }
 
-BODY void row_gradient(float *x, int64_t V, float maximum, double sum, int32_t target, float coefficient) {
+// coefficient * (onehot(target) - p), from x's exponentials.
+BODY void row_gradient(float *x, int64_t V, double sum, int32_t target, float coefficient) {
     vector factor = splat((float)(-(double)coefficient / sum));
-    for (int64_t i = 0; i < V; i += LANES) {
-        int64_t count = V - i;
-        store_some(x + i, vector_exp(load_some(x + i, count) - splat(maximum)) * factor, count);
-    }
+    for (int64_t i = 0; i < V; i += LANES) store_some(x + i, load_some(x + i, V - i) * factor, V - i);
     x[target] += coefficient;
 }
 
@@ -67,14 +66,14 @@ BODY void entropy_rows_body(const struct cross_entropy_job *job, int64_t first, 
     for (int64_t r = first; r < last; r++) {
         float *x = job->logits + r * job->V;
         int32_t target = job->targets[r];
-        float maximum = row_maximum(x, job->V);
-        double sum, weighted;
-        row_exponentials(x, job->V, maximum, &sum, &weighted);
-        double log_sum = log(sum);
-        job->logp[r] = (float)((double)(x[target] - maximum) - log_sum);
-        if (job->entropy) job->entropy[r] = (float)(log_sum - weighted / sum);
+        float maximum = row_maximum(x, job->V), target_logit = x[target];
         if (job->hits) job->hits[r] = is_first_maximum(x, target, maximum) ? 1.0f : 0.0f;
-        if (job->coefficients) row_gradient(x, job->V, maximum, sum, target, job->coefficients[r]);
+        double sum, weighted;
+        row_exponentials(x, job->V, maximum, job->coefficients != NULL, &sum, &weighted);
+        double log_sum = log(sum);
+        job->logp[r] = (float)((double)target_logit - maximum - log_sum);
+        if (job->entropy) job->entropy[r] = (float)(log_sum - weighted / sum);
+        if (job->coefficients) row_gradient(x, job->V, sum, target, job->coefficients[r]);
     }
 }
 VARIANTS(entropy_rows, (const struct cross_entropy_job *job, int64_t first, int64_t last), (job, first, last))

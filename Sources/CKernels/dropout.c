@@ -1,4 +1,5 @@
-// Inverted dropout with a counter-based generator: nothing to save for backward, and nothing depends on what else is in the batch.
+// Inverted dropout with a counter-based generator: nothing to save for backward, and nothing depends on what else is in the
+// batch.
 #include "philox.h"
 
 #include "kernels.h"

@@ -1,10 +1,10 @@
-// Products of a few rows, for decoding: bound by reading the weights, so each task reads its rows of b once and keeps up to four
-// rows of a in flight against them.
+// Products of a few rows, for decoding: bound by reading the weights, so each task reads its rows of b once and keeps them in the
+// first-level cache while the rows of a pass in pairs.
 #include "kernels.h"
 #include "thread_pool.h"
 #include "vector_math.h"
 
-enum { ROWS = 4 };
+enum { COLUMNS = 3 };
 
 struct matvec_job {
     float *out;
@@ -21,29 +21,46 @@ BODY vector load_weights(const void *row, bool is_bf16, int64_t i, int64_t count
     return widen_bf16(some);
 }
 
-// out[r][j] for `rows` rows of a; two accumulators a row hide the latency of the additions.
-BODY void dot_rows(const struct matvec_job *job, const void *weights, bool is_bf16, int64_t j, int64_t first, int rows) {
+// out[first_row + r][j + c] for constant numbers of rows of a and columns of out; one chain of additions a lane for each of them,
+// so a row's result does not depend on how many there are.
+BODY void dot_tile(const struct matvec_job *job, bool is_bf16, int64_t j, int64_t first_row, const int columns, const int rows,
+                   const bool first_rows) {
     int64_t k = job->k;
-    vector even[ROWS] = {0}, odd[ROWS] = {0};
-    for (int64_t i = 0; i < k; i += 2 * LANES) {
-        vector w = load_weights(weights, is_bf16, i, k - i);
-        for (int r = 0; r < rows; r++) even[r] = load_some(job->a + (first + r) * k + i, k - i) * w + even[r];
-        if (k - i <= LANES) break;
-        w = load_weights(weights, is_bf16, i + LANES, k - i - LANES);
-        for (int r = 0; r < rows; r++)
-            odd[r] = load_some(job->a + (first + r) * k + i + LANES, k - i - LANES) * w + odd[r];
+    size_t row_bytes = (size_t)k * (is_bf16 ? 2 : 4);
+    const char *weights = (const char *)job->b.data + (size_t)j * row_bytes;
+    const float *a = job->a + first_row * k;
+    vector sum[COLUMNS][2] = {0};
+    for (int64_t i = 0; i < k; i += LANES) {
+        vector x[2];
+#pragma clang loop unroll(full)
+        for (int r = 0; r < rows; r++) x[r] = load_some(a + r * k + i, k - i);
+#pragma clang loop unroll(full)
+        for (int c = 0; c < columns; c++) {
+            vector w = load_weights(weights + (size_t)c * row_bytes, is_bf16, i, k - i);
+            // Rows are too short for the processor to foresee the next ones by itself.
+            if (first_rows) __builtin_prefetch(weights + (size_t)(c + columns) * row_bytes + (size_t)i * (is_bf16 ? 2 : 4));
+#pragma clang loop unroll(full)
+            for (int r = 0; r < rows; r++) sum[c][r] = x[r] * w + sum[c][r];
+        }
     }
-    for (int r = 0; r < rows; r++) job->out[(first + r) * job->n + j] = lane_sum(even[r] + odd[r]);
+#pragma clang loop unroll(full)
+    for (int c = 0; c < columns; c++)
+#pragma clang loop unroll(full)
+        for (int r = 0; r < rows; r++) job->out[(first_row + r) * job->n + j + c] = lane_sum(sum[c][r]);
+}
+
+BODY void dot_rows(const struct matvec_job *job, bool is_bf16, int64_t j, const int columns) {
+    if (job->m == 1) return dot_tile(job, is_bf16, j, 0, columns, 1, true);
+    dot_tile(job, is_bf16, j, 0, columns, 2, true);
+    int64_t r = 2;
+    for (; r + 2 <= job->m; r += 2) dot_tile(job, is_bf16, j, r, columns, 2, false);
+    if (r < job->m) dot_tile(job, is_bf16, j, r, columns, 1, false);
 }
 
 BODY void dot_columns(const struct matvec_job *job, bool is_bf16, int64_t first, int64_t last) {
-    size_t row_bytes = (size_t)job->k * (is_bf16 ? 2 : 4);
-    for (int64_t j = first; j < last; j++) {
-        const void *weights = (const char *)job->b.data + (size_t)j * row_bytes;
-        int64_t r = 0;
-        for (; r + ROWS <= job->m; r += ROWS) dot_rows(job, weights, is_bf16, j, r, ROWS);
-        for (; r < job->m; r++) dot_rows(job, weights, is_bf16, j, r, 1);
-    }
+    int64_t j = first;
+    for (; j + COLUMNS <= last; j += COLUMNS) dot_rows(job, is_bf16, j, COLUMNS);
+    for (; j < last; j++) dot_rows(job, is_bf16, j, 1);
 }
 
 BODY void matvec_columns_body(const struct matvec_job *job, int64_t first, int64_t last) {
@@ -60,6 +77,6 @@ static void matvec_task(void *context, int64_t task) {
 }
 
 void graft_matvec_nt(float *out, const float *a, struct matrix b, int64_t m, int64_t n, int64_t k) {
-    struct matvec_job job = {out, a, b, m, n, k, rows_per_task(k)};
+    struct matvec_job job = {out, a, b, m, n, k, divide_up(rows_per_task(k), COLUMNS) * COLUMNS};
     pool_run(divide_up(n, job.columns), matvec_task, &job);
 }

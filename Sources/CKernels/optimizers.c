@@ -18,16 +18,18 @@ struct adamw_job {
 // w -= lr / correction1 * m / (sqrt(v) / sqrt(correction2) + eps)
 BODY void adamw_chunk_body(const struct adamw_job *job, int64_t first, int64_t last) {
     struct adamw_constants k = job->constants;
-    float keep = 1.0f - k.learning_rate * k.weight_decay, rate = k.learning_rate / k.bias_correction1;
-    float root_correction2 = sqrtf(k.bias_correction2);
-    float *restrict w = job->w, *restrict m = job->m, *restrict v = job->v;
-    const float *restrict gradient = job->g;
-    for (int64_t i = first; i < last; i++) {
-        float g = gradient[i] * k.gradient_scale;
-        m[i] = m[i] + k.beta1_rest * (g - m[i]);
-        v[i] = v[i] * k.beta2 + k.beta2_rest * g * g;
-        float denominator = sqrtf(v[i]) / root_correction2 + k.epsilon;
-        w[i] = w[i] * keep - rate * (m[i] / denominator);
+    vector keep = splat(1.0f - k.learning_rate * k.weight_decay), rate = splat(k.learning_rate / k.bias_correction1);
+    vector root_correction2 = splat(sqrtf(k.bias_correction2)), beta2 = splat(k.beta2), scale = splat(k.gradient_scale);
+    vector rest1 = splat(k.beta1_rest), rest2 = splat(k.beta2_rest), epsilon = splat(k.epsilon);
+    for (int64_t i = first; i < last; i += LANES) {
+        int64_t count = last - i;
+        vector g = load_some(job->g + i, count) * scale, m = load_some(job->m + i, count);
+        m = rest1 * (g - m) + m;
+        vector v = load_some(job->v + i, count) * beta2 + rest2 * g * g;
+        vector step = m / (__builtin_elementwise_sqrt(v) / root_correction2 + epsilon);
+        store_some(job->m + i, m, count);
+        store_some(job->v + i, v, count);
+        store_some(job->w + i, load_some(job->w + i, count) * keep - rate * step, count);
     }
 }
 VARIANTS(adamw_chunk, (const struct adamw_job *job, int64_t first, int64_t last), (job, first, last))

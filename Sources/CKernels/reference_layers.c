@@ -51,7 +51,8 @@ void reference_silu_multiply_forward(float *out, const float *gate, const float 
     for (int64_t i = 0; i < n; i++) out[i] = (float)(gate[i] / (1 + exp(-(double)gate[i])) * up[i]);
 }
 
-void reference_silu_multiply_backward(float *dgate, float *dup, const float *dout, const float *gate, const float *up, int64_t n) {
+void reference_silu_multiply_backward(float *dgate, float *dup, const float *dout, const float *gate, const float *up,
+                                      int64_t n) {
     for (int64_t i = 0; i < n; i++) {
         double g = gate[i], s = 1 / (1 + exp(-g)), d = dout[i], u = up[i];
         dgate[i] = (float)(d * u * s * (1 + g * (1 - s)));

@@ -9,8 +9,8 @@
 
 #include <stdbool.h>
 
-// How many rows and vectors of columns fill the registers of a level: 24 accumulators of 32 with AVX-512, 12 of 16 with AVX2, 8 of
-// 16 with SSE (whose vectors are four registers), 24 of 32 with NEON.
+// How many rows and vectors of columns fill the registers of a level: 24 accumulators of 32 with AVX-512, 12 of 16 with AVX2, 8
+// of 16 with SSE (whose vectors are four registers), 24 of 32 with NEON.
 #if defined(__x86_64__)
 #define TILE_ROWS(level) ((level) == CPU_AVX512 ? 12 : (level) == CPU_AVX2 ? 6 : 2)
 #else

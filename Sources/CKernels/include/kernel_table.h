@@ -72,7 +72,7 @@ struct adamw_constants {
 };
 
 struct kernel_table {
-    // The path chosen at run time, such as "avx2, OpenBLAS Haswell": checkpoints record it.
+    // The path chosen at run time, such as "avx2": checkpoints record it.
     const char *(*path)(void);
     // 0 asks for one thread a core. Takes effect for the next kernel.
     void (*set_threads)(int32_t count);
