@@ -45,6 +45,8 @@ private func lengths(_ count: Int, upTo longest: Int) -> [Int] {
         #expect(try plan(7).batches(epoch: 2) == plan(7).batches(epoch: 2))
         #expect(try plan(7).batches(epoch: 2) != plan(7).batches(epoch: 3))
         #expect(try plan(7).batches(epoch: 2) != plan(8).batches(epoch: 2))
+        let rows = try BatchPlan(lengths: lengths, size: .rows(10), seed: 7)
+        #expect(rows.batches(epoch: 0) != rows.batches(epoch: 1))
         let plain = try BatchPlan(lengths: lengths, size: .rows(10), shuffle: false, seed: 7)
         #expect(plain.batches(epoch: 5).flatMap(\.self) == Array(0..<1500))
     }
