@@ -83,7 +83,7 @@ import Trainers
                 try log.append($0.json)
                 if $0.step == killAfter { throw Killed() }
             },
-            evaluate: { try Evaluator(model, adapters: ["default"]).evaluate(Array(TinyRun.rows.prefix(3))) },
+            evaluate: { Evaluator(model, adapters: ["default"]).evaluate(Array(TinyRun.rows.prefix(3))) },
             didEvaluate: { _, result, _ in evaluations.append(result.nll) },
             save: { state in
                 try log.sync()

@@ -54,6 +54,7 @@ struct Fit {
             evaluate: data.evaluation.isEmpty ? nil : { evaluate() },
             didEvaluate: { step, result, _ in try record(result, step: step, as: "step \(step)", evaluations) },
             save: { state in
+                try log.sync()
                 try TrainingCheckpoint.write(
                     to: folder.checkpoints, state: state, parameters: parameters, optimizer: optimizer,
                     identity: identity.recorded(totalSteps: steps), keep: recipe.output.keepCheckpoints,
