@@ -4,7 +4,7 @@ import Files
 ///
 /// The names and their patterns are llama.cpp's (`llama-vocab.cpp`), which writes and reads these files.
 struct VocabularyPreTokenizer {
-    /// Patterns to cut by, one after the other; nil is GPT-2's own step, `ByteLevel` with its pattern.
+    /// Patterns to cut by, one after the other.
     var patterns: [String] = []
     /// Whether digits are cut one by one first.
     var cutsDigits = false
