@@ -5,8 +5,8 @@
 // uses the buffers of a larger one before it: once the largest batch has been seen, a training step asks the system for nothing,
 // and batches of many lengths take no more memory than the longest. Without the bound a few numbers could hold a large buffer.
 //
-// At most a quarter of the machine's memory stays cached. A release that would pass that first gives everything cached back to
-// the system: sizes of earlier batches that no longer occur then make room for those that do.
+// Where there is none, cached buffers are first given back until all that is held, used and cached, passes the most that was ever
+// used at once by no more than an eighth: memory follows what is needed, not how many sizes came by.
 #define _GNU_SOURCE
 #include "allocator.h"
 
@@ -14,7 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 enum { CLASSES = 64 * 8, REACH = 4 * 8 };
 static const size_t smallest = 64, huge_page = (size_t)2 << 20, mapped_from = (size_t)4 << 20;
@@ -52,12 +51,6 @@ static size_t size_of_class(int class) {
 // Small sizes are rounded so that every buffer keeps its alignment.
 static size_t system_size(int class) { return (size_of_class(class) + 63) & ~(size_t)63; }
 
-static size_t cache_limit(void) {
-    static size_t limit;
-    if (limit == 0) limit = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE) / 4;
-    return limit;
-}
-
 // Large buffers (their classes are multiples of the page) are mapped on their own, on the boundary of a huge page, so that a trim
 // truly gives them back.
 static void *map_large(size_t bytes) {
@@ -88,16 +81,18 @@ static void system_free(void *memory, int class) {
         free(header_of(memory));
 }
 
-static void give_back_cached(void) {
-    for (int class = 0; class < CLASSES; class++) {
+// Gives cached buffers back, largest first, until at most `limit` bytes are held in all.
+static void shrink(size_t limit) {
+    for (int class = CLASSES - 1; class >= 0; class--) {
         while (free_lists[class]) {
+            if (statistics.used_bytes + statistics.cached_bytes <= limit) return;
             struct header *header = free_lists[class];
             free_lists[class] = header->next;
+            statistics.cached_bytes -= system_size(class);
             system_free(buffer_of(header), class);
         }
-        has_free[class / 64] = 0;
+        has_free[class / 64] &= ~((uint64_t)1 << (class % 64));
     }
-    statistics.cached_bytes = 0;
 }
 
 // The smallest free buffer for a class; NULL where there is none within reach.
@@ -118,10 +113,13 @@ static void *take_cached(int class) {
 }
 
 static void *take_new(int class) {
+    size_t size = system_size(class), used = statistics.used_bytes + size;
+    size_t most = used > statistics.peak_used_bytes ? used : statistics.peak_used_bytes;
+    shrink(most + most / 8 - size);
     statistics.system_allocations++;
     void *memory = system_allocate(class);
     if (!memory) {
-        give_back_cached();
+        shrink(0);
         memory = system_allocate(class);
     }
     if (memory) header_of(memory)->class = class;
@@ -147,18 +145,12 @@ void graft_release(void *memory, size_t bytes) {
     if (!memory) return;
     struct header *header = header_of(memory);
     int class = header->class;
-    size_t size = system_size(class);
     pthread_mutex_lock(&lock);
-    statistics.used_bytes -= size;
-    if (statistics.cached_bytes + size > cache_limit()) give_back_cached();
-    if (size > cache_limit()) {
-        system_free(memory, class);
-    } else {
-        header->next = free_lists[class];
-        free_lists[class] = header;
-        has_free[class / 64] |= (uint64_t)1 << (class % 64);
-        statistics.cached_bytes += size;
-    }
+    statistics.used_bytes -= system_size(class);
+    statistics.cached_bytes += system_size(class);
+    header->next = free_lists[class];
+    free_lists[class] = header;
+    has_free[class / 64] |= (uint64_t)1 << (class % 64);
     pthread_mutex_unlock(&lock);
 }
 
@@ -171,7 +163,7 @@ struct memory_statistics graft_memory(void) {
 
 void graft_trim(void) {
     pthread_mutex_lock(&lock);
-    give_back_cached();
+    shrink(0);
     statistics.peak_used_bytes = statistics.used_bytes;
     pthread_mutex_unlock(&lock);
 }
