@@ -14,6 +14,24 @@ SUDO     = $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 build: deps
 	$(SWIFT) build -c release --product graft
 
+# From nothing to a merged model: train on our own conversations, measure, merge, and ask the same question before and after.
+# STEPS=4 makes it short.
+QUESTION = How do I keep bread fresh for longer?
+ADAPTER  = Adapters/sft-lora
+MERGED   = Models/sft-lora-merged
+
+quickstart: build model
+	$(GRAFT) inspect Recipes/sft-lora.yaml --rows 1
+	@echo "== before"
+	$(GRAFT) generate --model $(MODEL) --prompt "$(QUESTION)" --max-tokens 60
+	@echo "== training"
+	$(GRAFT) train Recipes/sft-lora.yaml --overwrite $(if $(STEPS),--set training.max_steps=$(STEPS))
+	@echo "== merging"
+	@rm -rf $(MERGED)
+	$(GRAFT) merge --model $(MODEL) --adapter $(ADAPTER) --output $(MERGED) --dtype f32
+	@echo "== after, from the merged model"
+	$(GRAFT) generate --model $(MERGED) --prompt "$(QUESTION)" --max-tokens 60
+
 test: deps
 	$(SWIFT) test -c release
 
