@@ -49,7 +49,7 @@ final class Console {
         let share = 100 * Double(outline.trainableParameters) / Double(max(1, outline.parameters))
         let resumed = outline.firstStep > 0 ? ", going on after step \(outline.firstStep)" : ""
         line(
-            "\(outline.rows) rows, \(outline.steps) steps\(resumed); training \(grouped(outline.trainableParameters)) of "
+            "\(outline.rows.map { "\(grouped($0)) rows" } ?? "streamed rows"), \(outline.steps) steps\(resumed); training \(grouped(outline.trainableParameters)) of "
                 + "\(grouped(outline.parameters)) parameters (\(decimals(share, 2)) %)")
         lastPlainStep = outline.firstStep
     }

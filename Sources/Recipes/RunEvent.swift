@@ -27,15 +27,15 @@ public struct RunOutline: Sendable {
     public var steps: Int
     /// The step after which it goes on; 0 from the start.
     public var firstStep: Int
-    /// Training rows.
-    public var rows: Int
+    /// Training rows; nil where they are streamed.
+    public var rows: Int?
     /// Parameters that are trained.
     public var trainableParameters: Int
     /// Parameters in all.
     public var parameters: Int
 
     /// Describes a run.
-    public init(steps: Int, firstStep: Int, rows: Int, trainableParameters: Int, parameters: Int) {
+    public init(steps: Int, firstStep: Int, rows: Int?, trainableParameters: Int, parameters: Int) {
         self.steps = steps
         self.firstStep = firstStep
         self.rows = rows

@@ -50,3 +50,24 @@ public final class PlannedBatches: BatchSource {
         return StepBatches(batches: batches, epoch: Double(epoch) + share)
     }
 }
+
+/// Batches that are made as the data streams by.
+public final class StreamedSource: BatchSource {
+    private let stream: StreamedBatches
+    private var next = 0
+
+    /// Follows `stream`, which must be at its start.
+    public init(_ stream: StreamedBatches) { self.stream = stream }
+
+    /// The micro-batches of a step; those before it that were not asked for are read and passed over.
+    public func step(_ index: Int) throws -> StepBatches {
+        precondition(index >= next, "step \(index) of a stream that is at \(next)")
+        while next < index {
+            _ = try stream.nextStep()
+            next += 1
+        }
+        next += 1
+        let batches = try stream.nextStep()
+        return StepBatches(batches: batches, epoch: Double(stream.epoch))
+    }
+}

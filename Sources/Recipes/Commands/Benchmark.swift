@@ -62,9 +62,10 @@ extension Commands {
         let loadSeconds = (ContinuousClock.now - start) / .seconds(1)
         let work = TrainingWork(session.model, recipe: recipe)
         var counted: [(metrics: StepMetrics, work: Double)] = []
+        let counting = try data.makeBatches()
         let hooks = TrainingHooks(didStep: { metrics in
             observer(.step(StepReport(metrics, steps: steps + 1)))
-            let batches = try PlannedBatches(data.plan) { data.train[$0] }.step(metrics.step - 1).batches
+            let batches = try counting.step(metrics.step - 1).batches
             counted.append((metrics, batches.reduce(0) { $0 + work.multiplyAdds($1) }))
         })
         var options = try recipe.trainingOptions(totalSteps: steps + 1)
@@ -76,7 +77,7 @@ extension Commands {
             }
         _ = try TrainingLoop(
             model: session.model, adapters: weights.active, objective: objective,
-            optimizer: recipe.optimizer.makeOptimizer(), batches: PlannedBatches(data.plan) { data.train[$0] },
+            optimizer: recipe.optimizer.makeOptimizer(), batches: data.makeBatches(),
             options: options, hooks: hooks
         ).run()
         let measured = counted.dropFirst()

@@ -16,7 +16,7 @@ struct Fit {
     private var recipe: Recipe { run.recipe }
 
     func callAsFunction(_ objective: any Objective) throws -> RunSummary {
-        let steps = recipe.training.maxSteps ?? data.plan.totalSteps(epochs: Double(recipe.training.epochs))
+        let steps = data.totalSteps
         let identity = try RunIdentity(recipe, session, baseHash: weights.baseHash)
         let optimizer = recipe.optimizer.makeOptimizer()
         let parameters = session.model.trainableParameters()
@@ -63,7 +63,7 @@ struct Fit {
             shouldStop: { run.stopSignal() != nil }, note: { run.observer(.note($0)) })
         return TrainingLoop(
             model: session.model, adapters: weights.active, objective: objective, optimizer: optimizer,
-            batches: PlannedBatches(data.plan) { data.train[$0] },
+            batches: data.makeBatches(),
             options: try recipe.trainingOptions(totalSteps: steps), hooks: hooks,
             state: folder.checkpoint?.state ?? TrainingState())
     }
@@ -106,7 +106,7 @@ struct Fit {
 
     private func outline(_ steps: Int, _ parameters: [(path: String, parameter: Parameter)]) -> RunOutline {
         RunOutline(
-            steps: steps, firstStep: folder.checkpoint?.state.step ?? 0, rows: data.train.count,
+            steps: steps, firstStep: folder.checkpoint?.state.step ?? 0, rows: data.rows,
             trainableParameters: parameters.reduce(0) { $0 + $1.parameter.value.count },
             parameters: session.model.parameters().reduce(0) { $0 + $1.parameter.value.count })
     }

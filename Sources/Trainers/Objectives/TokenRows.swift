@@ -22,7 +22,8 @@ struct TokenRows {
                 self.examples.append(number)
             }
             tokens += example.tokens[..<last]
-            sequences.append(.init(count: last, row: example.row))
+            // The pieces of a row that was split are sequences of their own, and so is what dropout drops in them.
+            sequences.append(.init(count: last, row: example.row << 24 ^ example.start))
         }
         layout = SequenceLayout(sequences)
     }
