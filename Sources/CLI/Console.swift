@@ -47,9 +47,10 @@ final class Console {
     private func start(_ outline: RunOutline) {
         self.outline = outline
         let share = 100 * Double(outline.trainableParameters) / Double(max(1, outline.parameters))
+        let rows = outline.rows.map { grouped($0) + " rows" } ?? "streamed rows"
         let resumed = outline.firstStep > 0 ? ", going on after step \(outline.firstStep)" : ""
         line(
-            "\(outline.rows.map { "\(grouped($0)) rows" } ?? "streamed rows"), \(outline.steps) steps\(resumed); training \(grouped(outline.trainableParameters)) of "
+            "\(rows), \(outline.steps) steps\(resumed); training \(grouped(outline.trainableParameters)) of "
                 + "\(grouped(outline.parameters)) parameters (\(decimals(share, 2)) %)")
         lastPlainStep = outline.firstStep
     }

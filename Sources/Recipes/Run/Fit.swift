@@ -61,7 +61,7 @@ struct Fit {
                     protected: recipe.training.keepBest ? Set(state.best.map { [$0.step] } ?? []) : [])
             },
             shouldStop: { run.stopSignal() != nil }, note: { run.observer(.note($0)) })
-        return TrainingLoop(
+        return try TrainingLoop(
             model: session.model, adapters: weights.active, objective: objective, optimizer: optimizer,
             batches: data.makeBatches(),
             options: try recipe.trainingOptions(totalSteps: steps), hooks: hooks,
