@@ -1,9 +1,9 @@
 // Released buffers stay in free lists, one per size class, and serve later requests. Eight classes to a power of two: at most an
 // eighth is wasted.
 //
-// A request whose own list is empty takes the smallest free buffer that is large enough, up to REACH classes above it. So a batch
-// uses the buffers of a larger one before it: once the largest batch has been seen, a training step asks the system for nothing,
-// and batches of many lengths take no more memory than the longest. Without the bound a few numbers could hold a large buffer.
+// A request whose own list is empty takes the smallest free buffer that is large enough. So a batch uses the buffers of a larger one
+// before it: once the largest batch has been seen, a training step asks the system for nothing, and batches of many lengths take
+// no more memory than the longest. What is to live long should be made after a trim, or it may hold a buffer far larger than itself.
 //
 // Where there is none, cached buffers are first given back until all that is held, used and cached, passes the most that was ever
 // used at once by no more than an eighth: memory follows what is needed, not how many sizes came by.
@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-enum { CLASSES = 64 * 8, REACH = 4 * 8 };
+enum { CLASSES = 64 * 8 };
 static const size_t smallest = 64, huge_page = (size_t)2 << 20, mapped_from = (size_t)4 << 20;
 
 // What the allocator knows of a buffer stands in the bytes before it: its class may be above that of the request.
@@ -95,14 +95,13 @@ static void shrink(size_t limit) {
     }
 }
 
-// The smallest free buffer for a class; NULL where there is none within reach.
+// The smallest free buffer that is large enough for a class; NULL where there is none.
 static void *take_cached(int class) {
-    for (int word = class / 64; word < CLASSES / 64 && word * 64 <= class + REACH; word++) {
+    for (int word = class / 64; word < CLASSES / 64; word++) {
         uint64_t candidates = has_free[word];
         if (word == class / 64) candidates &= ~(uint64_t)0 << (class % 64);
         if (candidates == 0) continue;
         int found = word * 64 + __builtin_ctzll(candidates);
-        if (found > class + REACH) return NULL;
         struct header *header = free_lists[found];
         free_lists[found] = header->next;
         if (!header->next) has_free[found / 64] &= ~((uint64_t)1 << (found % 64));

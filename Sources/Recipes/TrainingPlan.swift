@@ -11,7 +11,7 @@ extension Recipe {
             schedule: try optimizer.schedule(ofRunWith: totalSteps),
             maxGradientNorm: optimizer.maxGradNorm > 0 ? optimizer.maxGradNorm : nil, seed: UInt64(training.seed),
             recomputesLayers: training.recompute == .layer, evaluationSteps: training.evalSteps,
-            saveSteps: output.saveSteps > 0 ? output.saveSteps : nil,
+            saveSteps: output.saveSteps > 0 ? output.saveSteps : nil, savesBest: training.keepBest,
             earlyStoppingPatience: training.earlyStoppingPatience,
             earlyStoppingThreshold: training.earlyStoppingThreshold)
     }

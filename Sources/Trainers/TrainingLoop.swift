@@ -49,15 +49,19 @@ public final class TrainingLoop {
     public func run() throws -> TrainingOutcome {
         // A run that stopped early has nothing to go on with.
         if stopsEarly { return .stoppedEarly }
+        // An evaluation before the run leaves large free buffers, which the state would hold for good.
+        parameters.first?.parameter.value.device.trim()
         optimizer.makeState(for: parameters)
         while state.step < options.totalSteps {
             try hooks.didStep(step())
             let interrupted = hooks.shouldStop()
+            var isBest = false
             if let every = options.evaluationSteps, state.step % every == 0 || state.step == options.totalSteps {
-                try evaluate()
+                isBest = try evaluate()
             }
             let isLast = state.step == options.totalSteps || stopsEarly || interrupted
-            if isLast || (options.saveSteps.map { state.step % $0 == 0 } ?? false) { try hooks.save(state) }
+            let isDue = options.saveSteps.map { state.step % $0 == 0 } ?? false
+            if isLast || isDue || (isBest && options.savesBest) { try hooks.save(state) }
             if stopsEarly { return .stoppedEarly }
             if interrupted && state.step < options.totalSteps { return .interrupted }
         }
@@ -155,8 +159,9 @@ public final class TrainingLoop {
         return norm
     }
 
-    private func evaluate() throws {
-        guard let result = try hooks.evaluate?() else { return }
+    /// Whether the evaluation is the best so far.
+    private func evaluate() throws -> Bool {
+        guard let result = try hooks.evaluate?() else { return false }
         let isBest =
             result.nll.isFinite && state.best.map { result.nll < $0.loss - options.earlyStoppingThreshold } ?? true
         if isBest {
@@ -166,5 +171,6 @@ public final class TrainingLoop {
             state.evaluationsSinceBest += 1
         }
         try hooks.didEvaluate(state.step, result, isBest)
+        return isBest
     }
 }

@@ -16,6 +16,8 @@ public struct TrainingOptions: Sendable {
     public var evaluationSteps: Int?
     /// Steps between checkpoints; nil for none but the last.
     public var saveSteps: Int?
+    /// Whether a checkpoint is also saved where an evaluation is the best so far.
+    public var savesBest: Bool
     /// Evaluations without improvement after which the run stops; nil for never.
     public var earlyStoppingPatience: Int?
     /// By how much an evaluation must be lower to count as an improvement.
@@ -25,7 +27,7 @@ public struct TrainingOptions: Sendable {
     public init(
         totalSteps: Int, learningRate: Double, schedule: Schedule, maxGradientNorm: Double? = 1, seed: UInt64 = 42,
         recomputesLayers: Bool = false, evaluationSteps: Int? = nil, saveSteps: Int? = nil,
-        earlyStoppingPatience: Int? = nil, earlyStoppingThreshold: Double = 0
+        savesBest: Bool = false, earlyStoppingPatience: Int? = nil, earlyStoppingThreshold: Double = 0
     ) {
         self.totalSteps = totalSteps
         self.learningRate = learningRate
@@ -35,6 +37,7 @@ public struct TrainingOptions: Sendable {
         self.recomputesLayers = recomputesLayers
         self.evaluationSteps = evaluationSteps
         self.saveSteps = saveSteps
+        self.savesBest = savesBest
         self.earlyStoppingPatience = earlyStoppingPatience
         self.earlyStoppingThreshold = earlyStoppingThreshold
     }

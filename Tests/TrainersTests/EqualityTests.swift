@@ -111,6 +111,26 @@ import Trainers
         #expect(zip(weights(trainable: true), trained).allSatisfy { $0 != $1 })
     }
 
+    /// In a process of its own, because the count is the process's.
+    @Test("a step asks the system for no memory once the largest batch has been seen", arguments: [false, true])
+    func systemAllocations(_ recomputes: Bool) async {
+        await #expect(processExitsWith: .success) { [recomputes = recomputes as Bool] in
+            var run = TinyRun()
+            // The longest rows first: 8 of them, then fewer and shorter ones.
+            let rows = TinyRun.rows.sorted { $0.tokens.count > $1.tokens.count }
+            run.rows = Array(rows.prefix(8)) + rows.suffix(13)
+            run.size = .rows(8)
+            run.options.recomputesLayers = recomputes
+            let model = try run.adaptedModel()
+            _ = Evaluator(model, adapters: ["default"]).evaluate(run.rows)
+            var counts: [Int] = []
+            let hooks = TrainingHooks(didStep: { _ in counts.append(Device.cpu.memory.systemAllocations) })
+            #expect(try run.loop(model, AdamW(), hooks: hooks).run() == .finished)
+            #expect(counts.count == 6)
+            #expect(counts == Array(repeating: counts[0], count: 6), "\(counts)")
+        }
+    }
+
     private func scores(_ model: CausalLM, _ rows: [Example]) -> [(row: Int, logp: [Float])] {
         let (tokens, positions, targets, layout) = flat(rows)
         let context = ForwardContext(layout, adapters: ["default"], dropout: .init(seed: 3, step: 5))

@@ -44,6 +44,19 @@ import Trainers
             run.events == ["save 2", "3: 3.0 best", "save 4", "6: 2.0 best", "save 6", "7: 1.0 best", "save 7"])
     }
 
+    @Test("a best evaluation is saved at its own step where it is to be kept")
+    func best() throws {
+        let run = try events(losses: [3, 2, 2.5, 1]) {
+            $0.totalSteps = 4
+            $0.saveSteps = 3
+            $0.savesBest = true
+        }
+        #expect(
+            run.events == [
+                "1: 3.0 best", "save 1", "2: 2.0 best", "save 2", "3: 2.5", "save 3", "4: 1.0 best", "save 4",
+            ])
+    }
+
     @Test("stopping goes on counting after a resume, and a run that stopped early stays stopped")
     func resumed() throws {
         var state = TrainingState()
