@@ -33,9 +33,11 @@ public struct ChatTemplate: Sendable {
     ///     `thinking` or `reasoning` is also there as `reasoning_content`.
     ///   - tools: JSON schemas of the tools offered; `none` in the template when nil.
     ///   - addGenerationPrompt: whether to end with the opening of an assistant's turn.
-    ///   - bosToken: `bos_token` in the template, undefined there when empty; likewise `eosToken`.
+    ///   - bosToken: `bos_token` in the template, undefined there when empty.
+    ///   - eosToken: `eos_token` in the template, undefined there when empty.
     ///   - variables: what else the template may read, such as `documents` or `enable_thinking`.
     ///   - date: what `strftime_now` tells.
+    /// - Returns: the text, and which parts of it were written for which message.
     /// - Throws: `InputError` with the template's line: the template's own objections (`raise_exception`), what Jinja would fail
     ///   on, and templates that run or grow without end.
     public func render(

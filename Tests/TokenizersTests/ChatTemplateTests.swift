@@ -24,7 +24,9 @@ struct GoldenRender: CustomTestStringConvertible {
 
     static func ranges(_ json: JSON) -> [Range<Int>] {
         (json.array ?? []).compactMap { pair in
-            guard let low = pair.array?.first?.integer, let high = pair.array?.last?.integer, low < high else { return nil }
+            guard let low = pair.array?.first?.integer, let high = pair.array?.last?.integer, low < high else {
+                return nil
+            }
             return low..<high
         }
     }

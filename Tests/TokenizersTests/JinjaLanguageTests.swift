@@ -13,12 +13,15 @@ struct JinjaLanguageTests {
         for row in try TemplateFixtures.rows(file) {
             let source = try #require(row["source"]?.string)
             let result = Result {
-                try ChatTemplate(source).render(messages: messages, variables: variables, date: TemplateFixtures.noon).text
+                try ChatTemplate(source).render(messages: messages, variables: variables, date: TemplateFixtures.noon)
+                    .text
             }
             switch (result, row["text"]?.string) {
-            case (.success(let text), let expected?): #expect(Array(text.utf8) == Array(expected.utf8), "\(source): \(text)")
+            case (.success(let text), let expected?):
+                #expect(Array(text.utf8) == Array(expected.utf8), "\(source): \(text)")
             case (.failure(let error), let expected?): Issue.record("\(source): \(error), expected \(expected)")
-            case (.success(let text), nil): Issue.record("\(source) gave \(text), expected \(row["error"]?.string ?? "")")
+            case (.success(let text), nil):
+                Issue.record("\(source) gave \(text), expected \(row["error"]?.string ?? "")")
             case (.failure(let error), nil):
                 #expect((error as? InputError)?.place?.hasPrefix("line ") == true, "\(source): \(error)")
             }

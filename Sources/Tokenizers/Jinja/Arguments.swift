@@ -8,7 +8,8 @@ struct Arguments {
     /// The arguments by parameter name, as Python binds them; missing ones are absent, surplus ones an error.
     func bind(_ parameters: String..., to function: String) throws -> Bound {
         guard positional.count <= parameters.count else {
-            throw InputError("'\(function)' takes at most \(parameters.count) arguments, \(positional.count) were given")
+            throw InputError(
+                "'\(function)' takes at most \(parameters.count) arguments, \(positional.count) were given")
         }
         var values = [Value?](repeating: nil, count: parameters.count)
         for (index, value) in positional.enumerated() { values[index] = value }

@@ -45,8 +45,11 @@ enum BraceFormat {
         guard var value else { throw InputError("the format's field '{\(field.prefix(60))}' has no value") }
         for attribute in path { value = try interpreter.attribute(attribute, of: value) }
         if nameParts.count == 2 {
-            guard nameParts[1] == "s" || nameParts[1] == "r" else { throw InputError("unknown conversion '!\(nameParts[1])'") }
-            value = .string(try nameParts[1] == "r" ? value.representation(interpreter.budget) : value.text(interpreter.budget))
+            guard nameParts[1] == "s" || nameParts[1] == "r" else {
+                throw InputError("unknown conversion '!\(nameParts[1])'")
+            }
+            value = .string(
+                try nameParts[1] == "r" ? value.representation(interpreter.budget) : value.text(interpreter.budget))
         }
         return try apply(parts.count == 2 ? parts[1] : "", to: value, interpreter)
     }
@@ -97,7 +100,9 @@ enum BraceFormat {
     ) throws -> String {
         switch form {
         case nil, "s":
-            if form == nil, let precision, let number = value.number { return NumberFormat.text(number, "g", precision: precision) }
+            if form == nil, let precision, let number = value.number {
+                return NumberFormat.text(number, "g", precision: precision)
+            }
             let text = try value.text(interpreter.budget)
             return precision.map { String(String.UnicodeScalarView(text.unicodeScalars.prefix($0))) } ?? text
         case "d", "x", "X", "o", "b":

@@ -6,8 +6,8 @@ final class Budget {
     static let steps = 10_000_000
     /// The longest text a template may build, its output included.
     static let bytes = 64 << 20
-    /// How deep macros, statements and expressions may nest while running.
-    static let depth = 600
+    /// How deep macros, statements and expressions may nest while running: about a kilobyte of stack each.
+    static let depth = 400
 
     private var stepsLeft = Budget.steps
     private var depth = 0
@@ -24,7 +24,9 @@ final class Budget {
 
     /// Counts a text that is about to be built, which must not be too long.
     func check(bytes: Int) throws {
-        guard bytes <= Self.bytes else { throw InputError("the template builds a text of more than \(Self.bytes >> 20) MB") }
+        guard bytes <= Self.bytes else {
+            throw InputError("the template builds a text of more than \(Self.bytes >> 20) MB")
+        }
     }
 
     /// A text of `count` times `unit` bytes about to be built; overflow is too long too.

@@ -34,13 +34,17 @@ extension Filters {
             var arguments = arguments
             var key: (Value) throws -> Value = { $0 }
             if byAttribute {
-                guard !arguments.positional.isEmpty else { throw InputError("'selectattr' and 'rejectattr' need an attribute") }
+                guard !arguments.positional.isEmpty else {
+                    throw InputError("'selectattr' and 'rejectattr' need an attribute")
+                }
                 key = try attributeGetter(arguments.positional.removeFirst(), interpreter)
             }
             var passes: (Value) throws -> Bool = { $0.isTrue }
             if !arguments.positional.isEmpty {
                 let name = arguments.positional.removeFirst()
-                guard let text = name.string else { throw InputError("the name of a test must be a string, not \(name.typeName)") }
+                guard let text = name.string else {
+                    throw InputError("the name of a test must be a string, not \(name.typeName)")
+                }
                 guard let test = Tests.named[text] else { throw Tests.unknown(text, line: interpreter.line) }
                 passes = { [arguments] in try test($0, arguments, interpreter) }
             }
@@ -60,7 +64,9 @@ extension Filters {
             }
         }
         let name = arguments.positional.removeFirst()
-        guard let text = name.string else { throw InputError("the name of a filter must be a string, not \(name.typeName)") }
+        guard let text = name.string else {
+            throw InputError("the name of a filter must be a string, not \(name.typeName)")
+        }
         guard let filter = named[text] else { throw unknown(text, line: interpreter.line) }
         return { [arguments] item in
             try interpreter.budget.spend(4)

@@ -12,12 +12,16 @@ extension Filters {
             return try interpreter.items(of: value).first ?? .undefined("the first item of an empty sequence")
         },
         "last": { value, _, interpreter in
-            if value.isIterator { throw InputError("'last' needs a list, not a generator", hint: "Add '|list' before it") }
+            if value.isIterator {
+                throw InputError("'last' needs a list, not a generator", hint: "Add '|list' before it")
+            }
             return try interpreter.items(of: value).last ?? .undefined("the last item of an empty sequence")
         },
         "list": { value, _, interpreter in try .makeList(try interpreter.items(of: value)) },
         "reverse": { value, _, interpreter in
-            if let text = value.string { return .string(String(String.UnicodeScalarView(text.unicodeScalars.reversed()))) }
+            if let text = value.string {
+                return .string(String(String.UnicodeScalarView(text.unicodeScalars.reversed())))
+            }
             if case .dict = value { return .object(Iterator(try interpreter.items(of: value).reversed())) }
             return .object(Iterator(try interpreter.items(of: value).reversed()))
         },
@@ -36,15 +40,21 @@ extension Filters {
         },
         "items": { value, _, interpreter in
             if value.isUndefined { return .object(Iterator([])) }
-            guard case .dict(let dict) = value else { throw InputError("'items' needs a dictionary, not \(value.typeName)") }
+            guard case .dict(let dict) = value else {
+                throw InputError("'items' needs a dictionary, not \(value.typeName)")
+            }
             try interpreter.budget.spend(dict.members.count)
             return .object(Iterator(try dict.members.map { try .makeTuple([$0.key, $0.value]) }))
         },
         "dictsort": { value, arguments, interpreter in
             let bound = try arguments.bind("case_sensitive", "by", "reverse", to: "dictsort")
             let by = try bound.string(1, default: "key")
-            guard by == "key" || by == "value" else { throw InputError("'dictsort' sorts by key or value, not '\(by.prefix(40))'") }
-            guard case .dict(let dict) = value else { throw value.fault("'dictsort' needs a dictionary, not \(value.typeName)") }
+            guard by == "key" || by == "value" else {
+                throw InputError("'dictsort' sorts by key or value, not '\(by.prefix(40))'")
+            }
+            guard case .dict(let dict) = value else {
+                throw value.fault("'dictsort' needs a dictionary, not \(value.typeName)")
+            }
             let pairs = try dict.members.map { try Value.makeTuple([$0.key, $0.value]) }
             return try .makeList(
                 try sort(pairs, reverse: bound.flag(2), caseSensitive: bound.flag(0), interpreter) { pair in
@@ -57,10 +67,12 @@ extension Filters {
             let keys = try names.map { try attributeGetter(.string($0), interpreter) }
             let single = try attributeGetter(bound[2], interpreter)
             let key: (Value) throws -> Value = { item in
-                keys.count < 2 ? try single(item) : try .makeTuple(keys.map { fold(try $0(item), caseSensitive: bound.flag(1)) })
+                keys.count < 2
+                    ? try single(item) : try .makeTuple(keys.map { fold(try $0(item), caseSensitive: bound.flag(1)) })
             }
             let items = try interpreter.items(of: value)
-            return try .makeList(try sort(items, reverse: bound.flag(0), caseSensitive: bound.flag(1), interpreter, by: key))
+            return try .makeList(
+                try sort(items, reverse: bound.flag(0), caseSensitive: bound.flag(1), interpreter, by: key))
         },
         "min": extreme { try Value.isLess($0, $1) },
         "max": extreme { try Value.isLess($1, $0) },
@@ -95,7 +107,9 @@ extension Filters {
                 Iterator(
                     try starts.map { start in
                         let batch = Array(items[start..<start + min(count, items.count - start)])
-                        guard let fill = bound[1], !fill.isNone, batch.count < count else { return try .makeList(batch) }
+                        guard let fill = bound[1], !fill.isNone, batch.count < count else {
+                            return try .makeList(batch)
+                        }
                         try interpreter.budget.spend(count)
                         return try .makeList(batch + Array(repeating: fill, count: count - batch.count))
                     }))
@@ -116,7 +130,9 @@ extension Filters {
             return .int(text.unicodeScalars.count)
         case .list(let list), .tuple(let list): return .int(list.items.count)
         case .dict(let dict): return .int(dict.members.count)
-        default: throw InputError("a \(value.typeName) has no length", hint: value.isIterator ? "Add '|list' before it" : nil)
+        default:
+            throw InputError(
+                "a \(value.typeName) has no length", hint: value.isIterator ? "Add '|list' before it" : nil)
         }
     }
 
@@ -148,7 +164,9 @@ extension Filters {
             guard var best = items.first else { return .undefined("the extreme of an empty sequence") }
             for item in items.dropFirst() {
                 try interpreter.budget.spend(min(item.weight, best.weight))
-                let (a, b) = (fold(try key(item), caseSensitive: bound.flag(0)), fold(try key(best), caseSensitive: bound.flag(0)))
+                let (a, b) = (
+                    fold(try key(item), caseSensitive: bound.flag(0)), fold(try key(best), caseSensitive: bound.flag(0))
+                )
                 if try isBetter(a, b) { best = item }
             }
             return best

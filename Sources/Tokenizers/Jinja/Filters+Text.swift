@@ -2,7 +2,8 @@ import Files
 
 extension Filters {
     static let ofText: [String: FilterFunction] = [
-        "string": { value, _, interpreter in value.string == nil ? .string(try value.text(interpreter.budget)) : value },
+        "string": { value, _, interpreter in value.string == nil ? .string(try value.text(interpreter.budget)) : value
+        },
         "safe": { value, _, interpreter in .markup(try value.text(interpreter.budget)) },
         "escape": escape, "e": escape, "forceescape": escape,
         "tojson": JSONText.filter,

@@ -18,7 +18,9 @@ enum Filters {
     static let ofNumbers: [String: FilterFunction] = [
         "abs": { value, _, _ in
             guard case .float(let number) = value else {
-                guard let number = value.integer else { throw value.fault("'abs' needs a number, not \(value.typeName)") }
+                guard let number = value.integer else {
+                    throw value.fault("'abs' needs a number, not \(value.typeName)")
+                }
                 return number < 0 ? try Operators.negate(.int(number)) : .int(number)
             }
             return .float(abs(number))

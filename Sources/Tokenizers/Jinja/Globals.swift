@@ -58,7 +58,9 @@ enum Globals {
     private static func dict(_ arguments: Arguments, _ interpreter: Interpreter) throws -> Value {
         var members: OrderedDictionary<Value, Value> = [:]
         var message: Int?
-        guard arguments.positional.count <= 1 else { throw InputError("'dict' takes at most one argument without a name") }
+        guard arguments.positional.count <= 1 else {
+            throw InputError("'dict' takes at most one argument without a name")
+        }
         if let source = arguments.positional.first {
             if case .dict(let dict) = source {
                 try interpreter.budget.spend(dict.members.count)
@@ -77,7 +79,9 @@ enum Globals {
     }
 
     private static func namespace(_ arguments: Arguments, _ interpreter: Interpreter) throws -> Value {
-        guard arguments.positional.count <= 1 else { throw InputError("'namespace' takes at most one argument without a name") }
+        guard arguments.positional.count <= 1 else {
+            throw InputError("'namespace' takes at most one argument without a name")
+        }
         let namespace = try interpreter.makeNamespace()
         if let source = arguments.positional.first {
             guard case .dict(let dict) = source else { throw source.fault("'namespace' needs a dictionary") }

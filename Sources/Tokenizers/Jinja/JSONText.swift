@@ -17,8 +17,10 @@ struct JSONText {
         writer.ensuresASCII = bound.flag(0)
         writer.sortsKeys = bound.flag(3)
         if let indent = bound[1], !indent.isNone {
-            writer.indent = try indent.string ?? String(
-                repeating: " ", count: NumberFormat.checked(max(0, try bound.integer(1, default: 0))))
+            writer.indent =
+                try indent.string
+                ?? String(
+                    repeating: " ", count: NumberFormat.checked(max(0, try bound.integer(1, default: 0))))
             writer.itemSeparator = ","
         }
         if let separators = bound[2], !separators.isNone {

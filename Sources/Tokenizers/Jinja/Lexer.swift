@@ -188,7 +188,9 @@ struct Lexer {
     private func tagEnd(closing: UInt8) -> Int? {
         var index = position
         if source[index] == Ascii.minus || (source[index] == Ascii.plus && closing == Ascii.percent) { index += 1 }
-        guard index + 1 < source.count, source[index] == closing, source[index + 1] == Ascii.closeBrace else { return nil }
+        guard index + 1 < source.count, source[index] == closing, source[index + 1] == Ascii.closeBrace else {
+            return nil
+        }
         return index + 2
     }
 
@@ -285,7 +287,9 @@ struct Lexer {
     }
 
     private mutating func skipDigits() {
-        while position < source.count, Ascii.isDigit(source[position]) || source[position] == Ascii.underscore { position += 1 }
+        while position < source.count, Ascii.isDigit(source[position]) || source[position] == Ascii.underscore {
+            position += 1
+        }
     }
 
     private mutating func skipExponent() -> Bool {

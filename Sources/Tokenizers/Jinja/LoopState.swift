@@ -11,7 +11,7 @@ final class LoopState: ObjectValue {
     private var current: Value?
     private var lastChanged: [Value]?
 
-    /// - Parameter passes: the loop's `if`, asked of each item when it is its turn, as Jinja does.
+    /// Makes a loop before its first item. `passes` is the loop's `if`, asked of each item when it is its turn, as Jinja does.
     init(_ items: [Value], passes: ((Value) throws -> Bool)?) {
         source = items[...]
         self.passes = passes

@@ -6,7 +6,8 @@ import Files
 enum Methods {
     private static let ofStrings: Set<String> = [
         "capitalize", "casefold", "center", "count", "endswith", "find", "format", "index", "isalnum", "isalpha",
-        "isdecimal", "isdigit", "islower", "isnumeric", "isspace", "istitle", "isupper", "join", "ljust", "lower", "lstrip",
+        "isdecimal", "isdigit", "islower", "isnumeric", "isspace", "istitle", "isupper", "join", "ljust", "lower",
+        "lstrip",
         "partition", "removeprefix", "removesuffix", "replace", "rfind", "rindex", "rjust", "rpartition", "rsplit",
         "rstrip", "split", "splitlines", "startswith", "strip", "swapcase", "title", "upper", "zfill",
     ]
@@ -49,7 +50,8 @@ enum Methods {
     private static func refusal(_ name: String, _ type: String) -> InputError {
         InputError(
             "'\(name)' would change a \(type), which templates may not do",
-            hint: type == "list" ? "Build a new list, as in 'set x = x + [item]'" : "Build a new one with dict(old, key=value)")
+            hint: type == "list"
+                ? "Build a new list, as in 'set x = x + [item]'" : "Build a new one with dict(old, key=value)")
     }
 
     private static func call(

@@ -33,7 +33,8 @@ enum NumberFormat {
         switch align {
         case "<": return text + filler(missing)
         case "^": return filler(missing / 2) + text + filler(missing - missing / 2)
-        case "=" where text.hasPrefix("-") || text.hasPrefix("+"): return String(text.prefix(1)) + filler(missing) + text.dropFirst()
+        case "=" where text.hasPrefix("-") || text.hasPrefix("+"):
+            return String(text.prefix(1)) + filler(missing) + text.dropFirst()
         default: return filler(missing) + text
         }
     }
@@ -76,7 +77,9 @@ enum PercentFormat {
         default: positional = [values]
         }
         let result = try format(text, &positional, named, interpreter)
-        guard positional.isEmpty || named != nil else { throw InputError("'%' has more values than its text has places") }
+        guard positional.isEmpty || named != nil else {
+            throw InputError("'%' has more values than its text has places")
+        }
         return result
     }
 
@@ -111,9 +114,11 @@ enum PercentFormat {
             let value = try take(key, &positional, named)
             let field = try convert(value, Character(form), precision, plus: flags.contains("+"), interpreter)
             let isNumber = value.number != nil && form != "s" && form != "r"
-            out += flags.contains("-")
+            out +=
+                flags.contains("-")
                 ? NumberFormat.padded(field, width: width, align: "<", fill: " ")
-                : NumberFormat.padded(field, width: width, align: "=", fill: flags.contains("0") && isNumber ? "0" : " ")
+                : NumberFormat.padded(
+                    field, width: width, align: "=", fill: flags.contains("0") && isNumber ? "0" : " ")
             try interpreter.budget.check(bytes: out.utf8.count)
         }
         try interpreter.budget.spend(bytes: out.utf8.count)
@@ -126,7 +131,8 @@ enum PercentFormat {
         return digits.isEmpty ? nil : try NumberFormat.checked(Int(String(digits)) ?? .max)
     }
 
-    private static func take(_ key: String?, _ positional: inout ArraySlice<Value>, _ named: DictValue?) throws -> Value {
+    private static func take(_ key: String?, _ positional: inout ArraySlice<Value>, _ named: DictValue?) throws -> Value
+    {
         if let key {
             guard let value = named?[key] else { throw InputError("the format's '\(key)' is not among its values") }
             return value
@@ -150,7 +156,9 @@ enum PercentFormat {
             }
             return signed(NumberFormat.integer(number, form))
         case "f", "F", "e", "E", "g", "G":
-            guard let number = value.number else { throw value.fault("'%\(form)' needs a number, not \(value.typeName)") }
+            guard let number = value.number else {
+                throw value.fault("'%\(form)' needs a number, not \(value.typeName)")
+            }
             return signed(NumberFormat.text(number, form, precision: precision ?? 6))
         default: throw InputError("unknown format '%\(form)'")
         }

@@ -55,7 +55,9 @@ final class Function: CallableValue {
 
     override var typeName: String { "function" }
     override var text: String { "<function \(name)>" }
-    override func call(_ arguments: Arguments, _ interpreter: Interpreter) throws -> Value { try body(arguments, interpreter) }
+    override func call(_ arguments: Arguments, _ interpreter: Interpreter) throws -> Value {
+        try body(arguments, interpreter)
+    }
 }
 
 /// A method of a string, list or dictionary that was read without being called.

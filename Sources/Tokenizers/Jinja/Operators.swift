@@ -121,7 +121,9 @@ enum Operators {
             guard !result.isNaN || x.isNaN || y.isNaN, !(x == 0 && y < 0) else {
                 throw InputError("\(Value.floatText(x)) to the power \(Value.floatText(y)) is not a number")
             }
-            guard result.isFinite || !x.isFinite || !y.isFinite else { throw InputError("the result of '**' is too large") }
+            guard result.isFinite || !x.isFinite || !y.isFinite else {
+                throw InputError("the result of '**' is too large")
+            }
             return .float(result)
         }
     }

@@ -70,7 +70,8 @@ final class Output {
         /// Whether a text being printed is this output, white space at its ends aside.
         func holds(_ printed: String) -> Bool {
             let count = printed.utf8.count
-            return (count == text.utf8.count && printed == text) || (count == stripped.utf8.count && printed == stripped)
+            return (count == text.utf8.count && printed == text)
+                || (count == stripped.utf8.count && printed == stripped)
         }
 
         /// Where the printed text starts in this output.

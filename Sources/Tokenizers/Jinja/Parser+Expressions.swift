@@ -286,7 +286,8 @@ extension Parser {
                 advance()
                 arguments.keyword.append((name, try parseExpression()))
             } else {
-                guard arguments.keyword.isEmpty, arguments.unpackedDictionary == nil, arguments.unpackedList == nil else {
+                guard arguments.keyword.isEmpty, arguments.unpackedDictionary == nil, arguments.unpackedList == nil
+                else {
                     throw fault("an argument without a name follows one with a name")
                 }
                 arguments.positional.append(try parseExpression())

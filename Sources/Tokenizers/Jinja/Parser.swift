@@ -5,7 +5,7 @@ struct Parser {
     /// How deep statements and expressions may nest, so that no template exhausts the stack of the parser or the interpreter.
     static let deepestNesting = 100
     /// How many nodes one expression may have. Chains such as `a + b + …` nest without the parser's own nesting.
-    static let largestExpression = 10_000
+    static let largestExpression = 5_000
 
     private let tokens: [Token]
     private var position = 0
@@ -88,7 +88,9 @@ struct Parser {
     }
 
     /// Reads a body and says which names it mentions.
-    private mutating func parseMentioning(_ parse: (inout Parser) throws -> [Statement]) throws -> ([Statement], Set<String>) {
+    private mutating func parseMentioning(_ parse: (inout Parser) throws -> [Statement]) throws -> (
+        [Statement], Set<String>
+    ) {
         mentions.append([])
         let body = try parse(&self)
         return (body, mentions.removeLast())
@@ -169,7 +171,8 @@ struct Parser {
             throw fault("'{% \(name) %}' needs other template files, which a chat template does not have", line: line)
         default:
             let nearest = nearestName(to: name, among: Self.statements)
-            throw fault("unknown statement '\(name.prefix(60))'", line: line, hint: nearest.map { "Did you mean '\($0)'?" })
+            throw fault(
+                "unknown statement '\(name.prefix(60))'", line: line, hint: nearest.map { "Did you mean '\($0)'?" })
         }
         return Statement(line: line, kind: kind)
     }

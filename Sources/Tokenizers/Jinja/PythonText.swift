@@ -1,3 +1,5 @@
+import Glibc
+
 /// Names for the ASCII bytes that the lexer and the text functions look for.
 enum Ascii {
     static let newline = UInt8(ascii: "\n")
@@ -16,9 +18,13 @@ enum Ascii {
     static let doubleQuote = UInt8(ascii: "\"")
 
     static func isDigit(_ byte: UInt8) -> Bool { byte >= UInt8(ascii: "0") && byte <= UInt8(ascii: "9") }
-    static func isLetter(_ byte: UInt8) -> Bool { (byte | 0x20) >= UInt8(ascii: "a") && (byte | 0x20) <= UInt8(ascii: "z") }
+    static func isLetter(_ byte: UInt8) -> Bool {
+        (byte | 0x20) >= UInt8(ascii: "a") && (byte | 0x20) <= UInt8(ascii: "z")
+    }
     static func isWord(_ byte: UInt8) -> Bool { isDigit(byte) || isLetter(byte) || byte == underscore }
-    static func isHexDigit(_ byte: UInt8) -> Bool { isDigit(byte) || ((byte | 0x20) >= UInt8(ascii: "a") && (byte | 0x20) <= UInt8(ascii: "f")) }
+    static func isHexDigit(_ byte: UInt8) -> Bool {
+        isDigit(byte) || ((byte | 0x20) >= UInt8(ascii: "a") && (byte | 0x20) <= UInt8(ascii: "f"))
+    }
 }
 
 /// Python's `str` operations on UTF-8 bytes: what counts as white space, and searching, splitting and stripping by it.
@@ -93,17 +99,38 @@ enum PythonText {
         return start == scalars.startIndex && end == scalars.endIndex ? text : String(scalars[start..<end])
     }
 
+    /// Whether two texts have the same characters. Swift's own `==` takes canonically equivalent texts for equal; Python does not.
+    static func areEqual(_ a: String, _ b: String) -> Bool {
+        guard a.utf8.count == b.utf8.count else { return false }
+        let equal = a.utf8.withContiguousStorageIfAvailable { x in
+            b.utf8.withContiguousStorageIfAvailable { y -> Bool in
+                guard let first = x.baseAddress, let second = y.baseAddress else { return true }
+                return memcmp(first, second, x.count) == 0
+            }
+        }
+        return (equal ?? nil) ?? a.utf8.elementsEqual(b.utf8)
+    }
+
     /// Where a byte string first (or last) occurs in a range; an empty one occurs at once.
     static func find(_ needle: [UInt8], in bytes: [UInt8], _ range: Range<Int>, backwards: Bool = false) -> Int? {
         guard needle.count <= range.count else { return nil }
         guard let first = needle.first else { return backwards ? range.upperBound : range.lowerBound }
-        func matches(_ start: Int) -> Bool {
-            bytes[start] == first && needle.indices.allSatisfy { bytes[start + $0] == needle[$0] }
-        }
         let last = range.upperBound - needle.count
-        return backwards
-            ? stride(from: last, through: range.lowerBound, by: -1).first(where: matches)
-            : (range.lowerBound...last).first(where: matches)
+        return bytes.withUnsafeBufferPointer { bytes in
+            func matches(_ start: Int) -> Bool {
+                bytes[start] == first && needle.indices.allSatisfy { bytes[start + $0] == needle[$0] }
+            }
+            if backwards { return stride(from: last, through: range.lowerBound, by: -1).first(where: matches) }
+            var start = range.lowerBound
+            while start <= last, let base = bytes.baseAddress,
+                let hit = memchr(base + start, Int32(first), last - start + 1)
+            {
+                start += UnsafeRawPointer(hit) - UnsafeRawPointer(base + start)
+                if matches(start) { return start }
+                start += 1
+            }
+            return nil
+        }
     }
 
     /// `needle in text`.
@@ -153,7 +180,9 @@ enum PythonText {
             let start = gap.map { scalars.index(after: $0) } ?? scalars.startIndex
             pieces.append(String(scalars[start..<end]))
             end = start
-            while end > scalars.startIndex, isSpace(scalars[scalars.index(before: end)]) { end = scalars.index(before: end) }
+            while end > scalars.startIndex, isSpace(scalars[scalars.index(before: end)]) {
+                end = scalars.index(before: end)
+            }
         }
         return pieces.reversed()
     }
@@ -243,7 +272,8 @@ enum PythonText {
 
     /// `repr(text)`: quoted as Python quotes it.
     static func quoted(_ text: String) -> String {
-        let quote: Unicode.Scalar = text.utf8.contains(Ascii.quote) && !text.utf8.contains(Ascii.doubleQuote) ? "\"" : "'"
+        let quote: Unicode.Scalar =
+            text.utf8.contains(Ascii.quote) && !text.utf8.contains(Ascii.doubleQuote) ? "\"" : "'"
         var out = String(Character(quote))
         for scalar in text.unicodeScalars {
             switch scalar {

@@ -41,7 +41,8 @@ enum Slices {
             let first = start.map { clamp($0, 0, count) } ?? 0
             let last = stop.map { clamp($0, 0, count) } ?? count
             guard first < last else { return [] }
-            return step == 1 ? Array(items[first..<last]) : stride(from: first, to: last, by: min(step, count + 1)).map { items[$0] }
+            return step == 1
+                ? Array(items[first..<last]) : stride(from: first, to: last, by: min(step, count + 1)).map { items[$0] }
         }
         let first = start.map { clamp($0, -1, count - 1) } ?? count - 1
         let last = stop.map { clamp($0, -1, count - 1) } ?? -1

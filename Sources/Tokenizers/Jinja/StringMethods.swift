@@ -87,7 +87,8 @@ enum StringMethods {
         let limit = given < 0 ? Int.max : given
         let pieces: [String]
         if bound[0].map(\.isNone) ?? true {
-            pieces = name == "split"
+            pieces =
+                name == "split"
                 ? PythonText.splitAtSpace(text, limit: limit) : PythonText.splitAtSpaceFromBack(text, limit: limit)
         } else {
             let separator = try bound.string(0)

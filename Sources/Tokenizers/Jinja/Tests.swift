@@ -95,6 +95,10 @@ enum Tests {
 
 /// Whether all cased characters of a text have one case, and there is one.
 enum StringCase {
-    static func isUpper(_ text: String) -> Bool { text == text.uppercased() && text.unicodeScalars.contains(where: \.properties.isUppercase) }
-    static func isLower(_ text: String) -> Bool { text == text.lowercased() && text.unicodeScalars.contains(where: \.properties.isLowercase) }
+    static func isUpper(_ text: String) -> Bool {
+        text == text.uppercased() && text.unicodeScalars.contains(where: \.properties.isUppercase)
+    }
+    static func isLower(_ text: String) -> Bool {
+        text == text.lowercased() && text.unicodeScalars.contains(where: \.properties.isLowercase)
+    }
 }

@@ -6,8 +6,7 @@ extension Value: Hashable {
         switch (a, b) {
         case (.string(let x), .string(let y)), (.string(let x), .markup(let y)), (.markup(let x), .string(let y)),
             (.markup(let x), .markup(let y)):
-            // Swift's own `==` takes canonically equivalent texts for equal; Python does not.
-            return x.utf8.count == y.utf8.count && x.utf8.elementsEqual(y.utf8)
+            return PythonText.areEqual(x, y)
         case (.undefined, .undefined), (.none, .none): return true
         case (.int(let x), .int(let y)): return x == y
         case (.list(let x), .list(let y)), (.tuple(let x), .tuple(let y)): return x === y || x.items == y.items
