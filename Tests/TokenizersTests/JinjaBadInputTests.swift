@@ -128,7 +128,7 @@ struct BadTemplate: CustomTestStringConvertible {
         BadTemplate("deep minus", "{{ " + nest("-", 100_000) + "1 }}", "levels deep"),
         BadTemplate("deep if", nest("{% if 1 %}", 100_000), "levels deep"),
         BadTemplate("deep conditional", "{{ " + nest("1 if 0 else ", 100_000) + "1 }}", "levels deep"),
-        BadTemplate("long sum", "{{ 1" + nest(" + 1", 4_000) + " }}", "levels deep"),
+        BadTemplate("long sum", "{{ 1" + nest(" + 1", 2_000) + " }}", "levels deep"),
         BadTemplate("longer sum", "{{ 1" + nest(" + 1", 100_000) + " }}", "parts"),
         BadTemplate("long filter chain", "{{ 1" + nest("|string", 100_000) + " }}", "parts"),
         BadTemplate("long attribute chain", "{{ a" + nest(".a", 4_000) + " }}", "levels deep"),
