@@ -22,7 +22,22 @@ import Testing
                   -h, --help              Show help information.
 
                 SUBCOMMANDS:
+                  train                   Trains what a recipe says, and evaluates before and
+                                          after.
+                  inspect                 Shows what a recipe would train on, before any
+                                          compute.
+                  evaluate                Measures the perplexity of a model, with an adapter
+                                          or without, on the rows of a file.
+                  compare                 Scores the base, the adapter and the merged model on
+                                          the same tokens, side by side.
+                  merge                   Merges adapters into a model and proves that what was
+                                          written computes the same.
+                  generate                Answers a prompt.
+                  chat                    Talks with a model, turn by turn; an empty line or
+                                          Ctrl-D ends it.
                   tokenize                Turns lines into token ids.
+                  benchmark               Measures how fast a recipe trains on this machine,
+                                          without writing anything.
 
                   See 'graft help <subcommand>' for detailed help.
 

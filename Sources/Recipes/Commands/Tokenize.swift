@@ -13,7 +13,12 @@ public enum TokenizerChoice: Sendable {
     func open() throws -> Tokenizer {
         switch self {
         case .file(let path): return try Tokenizer(file: path)
-        case .model(let name): return try openCheckpoint(name).tokenizer()
+        case .model(let name):
+            // A folder's weights are not needed, and need not be there.
+            switch try ModelLocation(name) {
+            case .folder(let folder): return try Tokenizer(file: folder + "/tokenizer.json")
+            case .gguf(let file): return try openCheckpoint(file).tokenizer()
+            }
         }
     }
 }
