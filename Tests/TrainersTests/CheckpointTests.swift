@@ -150,6 +150,11 @@ import Trainers
     func fullDisk() async {
         await #expect(processExitsWith: .success) {
             let folder = try TemporaryFolder()
+            // As in a program's main thread: the threads that tests run on have most signals blocked.
+            signal(SIGXFSZ, SIG_DFL)
+            var signals = sigset_t()
+            sigaddset(&signals, SIGXFSZ)
+            pthread_sigmask(SIG_UNBLOCK, &signals, nil)
             try Run(5).write(to: folder)
             var limit = rlimit(rlim_cur: 8192, rlim_max: rlim_t.max)
             #expect(setrlimit(__rlimit_resource_t(RLIMIT_FSIZE.rawValue), &limit) == 0)
