@@ -68,6 +68,6 @@ let package = Package(
             "RecipesTests",
             ["Recipes", "Trainers", "Adapters", "Datasets", "Models", "Tokenizers", "Layers", "Tensors", "Files"]),
         tests("CLITests", ["Files"]),
-        tests("ArchitectureTests", ["Files"]),
+        tests("ArchitectureTests", ["Recipes", "Adapters", "Datasets", "Models", "Files"]),
     ]
 )
