@@ -4,8 +4,8 @@
 //
 // Own loops and not OpenBLAS, because a row must come out the same wherever it stands: OpenBLAS 0.3.21's kernels for Haswell and
 // Zen round rows 6-11 of every 12 differently from rows 0-5. Here an element is a chain of multiply-adds over each stretch of k,
-// the stretches are added in order, and they depend on k only. Measured on a core of Zen 3: 0.90-0.99 of OpenBLAS on large
-// shapes, 1.5-1.7 times it where one side is 16; with more threads ahead, since blocks of out share no work but the packing.
+// the stretches are added in order, and they depend on k only. Measured on one and two cores of Zen 3: 0.9-1.0 of OpenBLAS on large
+// shapes, 1.5-1.7 times it where one side is 16.
 #include "allocator.h"
 #include "kernels.h"
 #include "thread_pool.h"
