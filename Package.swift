@@ -29,14 +29,13 @@ let package = Package(
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
     ],
     targets: [
-        library("COpenBLAS", pkgConfig: "openblas", apt: "libopenblas-dev"),
         library("CJSONC", pkgConfig: "json-c", apt: "libjson-c-dev"),
         library("CZstd", pkgConfig: "libzstd", apt: "libzstd-dev"),
         library("CPCRE2", pkgConfig: "libpcre2-8", apt: "libpcre2-dev"),
         library("CXXHash", pkgConfig: "libxxhash", apt: "libxxhash-dev"),
         // Kernels are useless without the optimiser, in debug builds too.
         .target(
-            name: "CKernels", dependencies: ["COpenBLAS"],
+            name: "CKernels",
             cSettings: [.unsafeFlags(["-O3", "-Wall", "-Wextra", "-Werror"])]),
 
         module("Files", ["CJSONC", "CZstd", "CXXHash", collections]),
