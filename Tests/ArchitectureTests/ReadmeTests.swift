@@ -21,6 +21,14 @@ import Testing
         }
     }
 
+    @Test("the recipe shown is the one that the quick start trains")
+    func recipeShown() throws {
+        let parts = try Manual("README.md").text.components(separatedBy: "```yaml\n")
+        let shown = try #require(parts.dropFirst().first?.components(separatedBy: "```").first)
+        let recipe = try RecipeReader.read(Locations.inRepository("Recipes/sft-lora.yaml"), overrides: [])
+        #expect(try RecipeReader.read(text: shown, file: "README.md") == recipe)
+    }
+
     @Test("every command shown exists, with the flags it is shown with", arguments: Manual.pages)
     func commandsExist(page: String) async throws {
         let makefile = try String(contentsOfFile: Locations.inRepository("Makefile"), encoding: .utf8)
