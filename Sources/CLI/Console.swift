@@ -39,7 +39,6 @@ final class Console {
         case .step(let step): show(step)
         case .evaluated(let report): line(Self.text(of: report))
         case .saved(let path): line("saved \(path)")
-        case .sample(let title, let prompt, let answer): line("\(title)\n  > \(prompt)\n  \(answer)")
         case .finished(let path, let seconds): line("done in \(Self.duration(seconds)): \(path)")
         }
     }

@@ -12,8 +12,6 @@ public enum RunEvent: Sendable {
     case evaluated(EvaluationReport)
     /// A checkpoint, an adapter or a model was written.
     case saved(path: String)
-    /// The model answered a prompt.
-    case sample(title: String, prompt: String, answer: String)
     /// The run is over and its folder complete.
     case finished(path: String, seconds: Double)
 }
