@@ -10,9 +10,10 @@ func module(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
     .target(name: name, dependencies: dependencies, swiftSettings: strict)
 }
 
-func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+func tests(_ name: String, _ dependencies: [Target.Dependency], exclude: [String] = []) -> Target {
     .testTarget(
-        name: name, dependencies: dependencies + ["TestSupport"], path: "Tests/\(name)", swiftSettings: strict)
+        name: name, dependencies: dependencies + ["TestSupport"], path: "Tests/\(name)", exclude: exclude,
+        swiftSettings: strict)
 }
 
 func library(_ name: String, pkgConfig: String, apt: String) -> Target {
@@ -66,7 +67,7 @@ let package = Package(
         tests(
             "RecipesTests",
             ["Recipes", "Trainers", "Adapters", "Datasets", "Models", "Tokenizers", "Layers", "Tensors", "Files"]),
-        tests("CLITests", ["Files"]),
+        tests("CLITests", ["Files"], exclude: ["Help"]),
         tests("ArchitectureTests", ["Recipes", "Adapters", "Datasets", "Models", "Files"]),
     ]
 )

@@ -32,15 +32,17 @@ public enum Graft {
     ///   - environment: variables added to those of the tests.
     ///   - folder: the working directory; the repository's root if nil.
     ///   - input: what the program reads from standard input.
+    ///   - limits: shell commands that run first, in the same process: `ulimit -f 8`.
     ///   - timeout: seconds after which it is killed and the call throws.
     /// - Returns: the exit code and both streams.
     /// - Throws: ``GraftFault`` where there is no binary, or it did not end in time.
     public static func run(
         _ arguments: [String], environment: [String: String] = [:], in folder: String? = nil, input: String = "",
-        timeout: Double = 120
+        limits: String? = nil, timeout: Double = 120
     ) async throws -> GraftRun {
         try await Task.detached {
-            try runToEnd(arguments, environment: environment, in: folder, input: input, timeout: timeout)
+            let process = try process(arguments, environment, folder, limits)
+            return try runToEnd(process, input: input, timeout: timeout)
         }.value
     }
 
@@ -48,7 +50,7 @@ public enum Graft {
     public static func start(_ arguments: [String], environment: [String: String] = [:], in folder: String? = nil)
         throws -> Process
     {
-        let process = try process(arguments, environment, folder)
+        let process = try process(arguments, environment, folder, nil)
         process.standardInput = FileHandle.nullDevice
         process.standardOutput = FileHandle.nullDevice
         process.standardError = FileHandle.nullDevice
@@ -56,26 +58,23 @@ public enum Graft {
         return process
     }
 
-    private static func process(_ arguments: [String], _ environment: [String: String], _ folder: String?) throws
-        -> Process
-    {
+    private static func process(
+        _ arguments: [String], _ environment: [String: String], _ folder: String?, _ limits: String?
+    ) throws -> Process {
         guard FileManager.default.isExecutableFile(atPath: binary) else {
             throw GraftFault(description: "no binary at \(binary)")
         }
         let process = Process()
-        process.executableURL = URL(filePath: binary)
-        process.arguments = arguments
+        process.executableURL = URL(filePath: limits == nil ? binary : "/bin/sh")
+        process.arguments = limits.map { ["-c", "\($0); exec \"$0\" \"$@\"", binary] + arguments } ?? arguments
         process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
         process.currentDirectoryURL = URL(filePath: folder ?? Locations.repository)
         return process
     }
 
     /// The streams go through files: a pipe that nobody empties would stop the program.
-    private static func runToEnd(
-        _ arguments: [String], environment: [String: String], in folder: String?, input: String, timeout: Double
-    ) throws -> GraftRun {
+    private static func runToEnd(_ process: Process, input: String, timeout: Double) throws -> GraftRun {
         let streams = try TemporaryFolder()
-        let process = try process(arguments, environment, folder)
         process.standardInput = try FileHandle(forReadingFrom: URL(filePath: streams.write(input, to: "input")))
         process.standardOutput = try FileHandle(forWritingTo: URL(filePath: streams.write("", to: "output")))
         process.standardError = try FileHandle(forWritingTo: URL(filePath: streams.write("", to: "errors")))
@@ -86,7 +85,8 @@ public enum Graft {
                 kill(process.processIdentifier, SIGKILL)
                 process.waitUntilExit()
                 let said = (try? streams.read("errors")) ?? ""
-                throw GraftFault(description: "graft \(arguments) did not end within \(timeout) s; it said: \(said)")
+                throw GraftFault(
+                    description: "graft \(process.arguments ?? []) did not end within \(timeout) s; it said: \(said)")
             }
             usleep(2000)
         }

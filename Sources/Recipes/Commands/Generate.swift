@@ -81,7 +81,13 @@ public final class Conversing {
     private func generate(_ tokens: [Int32], _ onText: (String) -> Void) throws -> String {
         let stops = session.stopTokens()
         var answer: [Int32] = []
-        var shown = ""
+        var shown = 0
+        // In bytes: what follows may join the last character shown, as a combining mark does.
+        func show(_ text: String) {
+            guard text.utf8.count > shown else { return }
+            onText(String(decoding: text.utf8.dropFirst(shown), as: UTF8.self))
+            shown = text.utf8.count
+        }
         let generator = Generator(session.model, adapters: adapters, stopTokens: stops)
         _ = try generator.generate([tokens], maximumTokens: options.maximumTokens, sampling: options.sampling) {
             _, token in
@@ -89,13 +95,12 @@ public final class Conversing {
             answer.append(token)
             let text = session.tokenizer.decode(answer)
             // A character of several tokens is complete only once its last byte is there.
-            if !text.hasSuffix("\u{FFFD}"), text.hasPrefix(shown) {
-                onText(String(text.dropFirst(shown.count)))
-                shown = text
-            }
+            if text.unicodeScalars.last != "\u{FFFD}" { show(text) }
             return true
         }
-        return session.tokenizer.decode(answer)
+        let text = session.tokenizer.decode(answer)
+        show(text)
+        return text
     }
 }
 

@@ -64,6 +64,7 @@ extension Commands {
         _ settings: ModelSettings, adapters: [String], output: String, type: MergeType = .bf16, force: Bool = false,
         observer: RunObserver = { _ in }
     ) throws -> MergeReport {
+        let output = try folderName(output)
         guard case .missing = PathKind(output) else {
             throw InputError("the output exists already", file: output, hint: "Name another, or remove it")
         }
@@ -92,6 +93,13 @@ extension Commands {
             try? FileManager.default.removeItem(atPath: temporary)
             throw error
         }
+    }
+
+    /// A folder's name without slashes at its end, so that other names can be made from it.
+    private static func folderName(_ path: String) throws -> String {
+        let name = String(path.reversed().drop { $0 == "/" }.reversed())
+        guard !name.isEmpty else { throw InputError("`--output` names no folder that could be made: \"\(path)\"") }
+        return name
     }
 
     /// Texts of several kinds, templated where the model has a template, on which logits are compared.

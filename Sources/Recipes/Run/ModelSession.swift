@@ -19,7 +19,13 @@ struct TokenizerSession {
         self.checkpoint = checkpoint
         let tokenizer = try checkpoint.tokenizer()
         self.tokenizer = tokenizer
-        renderer = try tokenizer.chatTemplate.map { try ChatRenderer($0, tokenizer: tokenizer) }
+        do {
+            renderer = try tokenizer.chatTemplate.map { try ChatRenderer($0, tokenizer: tokenizer) }
+        } catch var error as InputError {
+            // The template names itself only; whose it is, is known here.
+            error.file = [checkpoint.path, error.file].compactMap { $0 }.joined(separator: ": ")
+            throw error
+        }
     }
 }
 

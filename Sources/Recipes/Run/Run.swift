@@ -1,6 +1,7 @@
 import Adapters
 import Datasets
 import Files
+import Foundation
 import Layers
 import Models
 import Tensors
@@ -21,6 +22,7 @@ struct Run {
     func callAsFunction() throws -> RunSummary {
         let start = ContinuousClock.now
         Device.cpu.threads = recipe.training.threads
+        try checkOutput()
         let folder = try RunFolder(recipe.output.path, existing: existing)
         let session = try ModelSession(recipe.model)
         let weights = try TrainedWeights(recipe, session)
@@ -32,6 +34,25 @@ struct Run {
             }
         observer(.finished(path: folder.path, seconds: (ContinuousClock.now - start) / .seconds(1)))
         return summary
+    }
+
+    /// Fails where the run would write over what it starts from.
+    private func checkOutput() throws {
+        func place(_ path: String) -> String? {
+            guard let resolved = realpath(path, nil) else { return nil }
+            defer { free(resolved) }
+            return String(cString: resolved)
+        }
+        guard let output = place(recipe.output.path) else { return }
+        var inputs = [("model.path", recipe.model.path)]
+        if case .lora(let settings) = recipe.adapter, let start = settings.initFrom {
+            inputs.append(("adapter.init_from", start))
+        }
+        for (key, path) in inputs where place(path) == output {
+            throw InputError(
+                "`output.path` is `\(key)` too: the run would write over what it starts from", file: path,
+                hint: "Name another folder")
+        }
     }
 }
 

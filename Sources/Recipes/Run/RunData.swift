@@ -33,7 +33,7 @@ struct RunData {
         let settings = recipe.dataset
         var train = try recipe.read(settings.sources, session)
         Self.report(train, observer)
-        try Self.check(train, session.tokenizer)
+        try Self.check(train, of: settings.sources, session.tokenizer)
         let seed = UInt64(recipe.training.seed)
         if case .share(let share) = settings.eval {
             let parts = try train.split(evaluation: share, seed: seed)
@@ -85,10 +85,14 @@ struct RunData {
     }
 
     /// Refuses data that `graft inspect` would refuse.
-    private static func check(_ dataset: TokenizedDataset, _ tokenizer: Tokenizer) throws {
+    private static func check(
+        _ dataset: TokenizedDataset, of sources: [DatasetSource], _ tokenizer: Tokenizer
+    ) throws {
         let problems = Inspection(dataset, tokenizer: tokenizer, plan: nil, rows: 0).problems
         guard problems.isEmpty else {
-            throw InputError(problems.joined(separator: "; "), hint: "`graft inspect` shows the rows")
+            throw InputError(
+                problems.joined(separator: "; "), file: sources.map(\.path).joined(separator: ", "),
+                hint: "`graft inspect` shows the rows")
         }
     }
 }

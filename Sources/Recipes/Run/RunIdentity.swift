@@ -56,7 +56,13 @@ struct RunIdentity {
         guard let total = checkpoint.identity[scheduleKey].flatMap(Int.init), total != now.totalSteps else { return }
         let earlier = try before(total)
         let taken = checkpoint.state.step
-        guard now.totalSteps >= taken, (0..<taken).allSatisfy({ earlier.factor($0) == now.factor($0) }) else {
+        guard now.totalSteps >= taken else {
+            throw InputError(
+                "the run cannot be resumed with \(now.totalSteps) steps: \(taken) are taken already",
+                file: checkpoint.path,
+                hint: "Ask for \(taken) or more")
+        }
+        guard (0..<taken).allSatisfy({ earlier.factor($0) == now.factor($0) }) else {
             throw InputError(
                 "the run cannot be resumed with \(now.totalSteps) steps instead of \(total), because the rates of the \(taken) steps "
                     + "already taken would have been others", file: checkpoint.path,

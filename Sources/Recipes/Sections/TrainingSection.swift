@@ -40,7 +40,8 @@ extension TrainingSettings: RecipeSection {
     static var keys: [RecipeKey<Self>] {
         [
             RecipeKey(
-                "epochs", \.epochs, range: .atLeast(1), "Passes over the training rows; max_steps goes before it."),
+                "epochs", \.epochs, range: .within(1...10_000),
+                "Passes over the training rows; max_steps goes before it."),
             RecipeKey(
                 "max_steps", optional: \.maxSteps, range: .atLeast(1),
                 "Optimizer steps, going on into new epochs as needed."),
