@@ -1,5 +1,4 @@
 import CKernels
-import Files
 
 /// A block of a device's memory. Tensors share it; it goes back to the device's cache with the last of them.
 public final class Storage {
@@ -7,7 +6,6 @@ public final class Storage {
     public let device: Device
     let pointer: UnsafeMutableRawPointer
     let byteCount: Int
-    private let owner: AnyObject?
 
     /// Uninitialised memory.
     init(byteCount: Int, device: Device) {
@@ -17,17 +15,7 @@ public final class Storage {
         self.device = device
         self.pointer = pointer
         self.byteCount = byteCount
-        owner = nil
     }
 
-    /// Memory of a mapped file, read-only, kept alive by `owner`.
-    init(mapped bytes: UnsafeRawBufferPointer, owner: AnyObject, device: Device) {
-        guard let start = bytes.baseAddress else { preconditionFailure("an empty mapping holds no tensor") }
-        self.device = device
-        pointer = UnsafeMutableRawPointer(mutating: start)
-        byteCount = bytes.count
-        self.owner = owner
-    }
-
-    deinit { if owner == nil { device.kernels.release(pointer, max(byteCount, 1)) } }
+    deinit { device.kernels.release(pointer, max(byteCount, 1)) }
 }
