@@ -59,13 +59,18 @@ extension Commands {
     ///   - options: the rows.
     ///   - observer: takes remarks.
     /// - Returns: the mean negative log-likelihood and perplexity with standard errors clustered by row.
-    /// - Throws: ``InputError`` for anything that cannot be read.
+    /// - Throws: ``InputError`` for anything that cannot be read; ``RunError`` where the model computes no numbers.
     public static func evaluate(
         _ settings: ModelSettings, adapters: [String] = [], options: ScoringOptions, observer: RunObserver = { _ in }
     ) throws -> EvaluationResult {
         let session = try ModelSession(settings.adopting(storageOf: adapters, observer: observer))
         let active = try session.attach(adapters, observer: observer)
         let rows = try options.rows(for: session, observer: observer)
-        return Evaluator(session.model, adapters: active).evaluate(rows.examples, skipped: rows.skipped)
+        let result = Evaluator(session.model, adapters: active).evaluate(rows.examples, skipped: rows.skipped)
+        guard result.nll.isFinite else {
+            throw RunError(
+                "\(settings.path): the model's likelihoods are not finite; its weights or the adapter's are damaged")
+        }
+        return result
     }
 }

@@ -3,7 +3,7 @@ import Files
 /// What one render may spend: no template, however written, runs or grows without end.
 final class Budget {
     /// Evaluated nodes, visited elements and, at 64 to the step, bytes of text handled.
-    static let steps = 10_000_000
+    static let steps = 5_000_000
     /// The longest text a template may build, its output included.
     static let bytes = 64 << 20
     /// How deep macros, statements and expressions may nest while running: about a kilobyte of stack each.
