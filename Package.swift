@@ -59,7 +59,7 @@ let package = Package(
         tests("FilesTests", ["Files"]),
         tests("TensorsTests", ["Tensors", "Files"]),
         tests("LayersTests", ["Layers", "Tensors"]),
-        tests("TokenizersTests", ["Tokenizers", "Files"]),
+        tests("TokenizersTests", ["Tokenizers", "Models", "Files"]),
         tests("ModelsTests", ["Models", "Layers", "Tokenizers", "Tensors", "Files"]),
         tests("DatasetsTests", ["Datasets", "Tokenizers", "Files"]),
         tests("AdaptersTests", ["Adapters", "Models", "Layers", "Tokenizers", "Tensors", "Files"]),
