@@ -115,6 +115,6 @@ void graft_attention_forward(float *out, float *lse, const float *q, const float
     int64_t count;
     struct query_block *blocks = query_blocks(layout, &count);
     struct attention_job job = {out, lse, q, k, v, layout, blocks, H, K, D, scale};
-    pool_run(count * H, attention_task, &job);
+    pool_run("attention", count * H, attention_task, &job);
     release_query_blocks(blocks, count);
 }

@@ -192,8 +192,8 @@ void graft_attention_backward(float *dq, float *dk, float *dv, const float *dout
     float *delta = working_space((size_t)(T * H) * sizeof *delta);
     struct reader_index keys = reader_index(layout, dk, dv, k, v, T, K * D);
     struct backward_job job = {dq, dout, out, lse, q, k, v, delta, layout, queries, keys, T, H, K, D, scale};
-    pool_run(divide_up(T * H, rows_per_task(D)), delta_task, &job);
-    pool_run(keys.block_count * K + query_count * H, gradient_task, &job);
+    pool_run("attention backward", divide_up(T * H, rows_per_task(D)), delta_task, &job);
+    pool_run("attention backward", keys.block_count * K + query_count * H, gradient_task, &job);
     release_reader_index(keys);
     graft_release(delta, (size_t)(T * H) * sizeof *delta);
     release_query_blocks(queries, query_count);

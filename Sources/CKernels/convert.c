@@ -90,5 +90,5 @@ static void convert_task(void *context, int64_t task) {
 
 void graft_convert(void *out, int32_t out_dtype, const void *in, int32_t in_dtype, int64_t n) {
     struct convert_job job = {out, in, out_dtype, in_dtype, n};
-    pool_run(divide_up(n, CHUNK), convert_task, &job);
+    pool_run("convert", divide_up(n, CHUNK), convert_task, &job);
 }

@@ -87,5 +87,5 @@ static void cross_entropy_task(void *context, int64_t task) {
 void graft_cross_entropy(float *logp, float *entropy, float *hits, float *logits, const int32_t *targets,
                          const float *coefficients, int64_t R, int64_t V) {
     struct cross_entropy_job job = {logp, entropy, hits, logits, targets, coefficients, R, V};
-    pool_run(divide_up(R, rows_per_task(V)), cross_entropy_task, &job);
+    pool_run("cross entropy", divide_up(R, rows_per_task(V)), cross_entropy_task, &job);
 }

@@ -68,5 +68,5 @@ static void dropout_task(void *context, int64_t task) {
 void graft_dropout(float *out, const float *x, const int64_t *row_keys, const int32_t *positions, float p, uint64_t key,
                    int64_t T, int64_t C) {
     struct dropout_job job = {out, x, row_keys, positions, p, key, T, C};
-    pool_run(divide_up(T, rows_per_task(C)), dropout_task, &job);
+    pool_run("dropout", divide_up(T, rows_per_task(C)), dropout_task, &job);
 }

@@ -22,7 +22,9 @@ static void elementwise_task(void *context, int64_t task) {
                smaller(CHUNK, job->n - start));
 }
 
-static void run_elementwise(struct elementwise_job job) { pool_run(divide_up(job.n, CHUNK), elementwise_task, &job); }
+static void run_elementwise(struct elementwise_job job) {
+    pool_run("elementwise", divide_up(job.n, CHUNK), elementwise_task, &job);
+}
 
 #define ELEMENTWISE(name, expression)                                                                                  \
     BODY void name##_body(float *out, const float *a, const float *b, float factor, int64_t n) {                       \
@@ -80,7 +82,7 @@ static void sum_task(void *context, int64_t task) {
 static double run_sum(void (*block)(double *, const float *, int64_t), const float *a, int64_t n) {
     int64_t blocks = divide_up(n, CHUNK);
     double *partial = working_space((size_t)blocks * sizeof *partial), total = 0;
-    pool_run(blocks, sum_task, &(struct sum_job){block, partial, a, n});
+    pool_run("sums", blocks, sum_task, &(struct sum_job){block, partial, a, n});
     for (int64_t i = 0; i < blocks; i++) total += partial[i];
     graft_release(partial, (size_t)blocks * sizeof *partial);
     return total;

@@ -6,6 +6,9 @@
 
 #define ENTRY(name) __typeof__(*((struct kernel_table *)0)->name) graft_##name
 
+// work_times.c
+ENTRY(keep_work_times);
+ENTRY(work_times);
 // convert.c
 ENTRY(convert);
 // elementwise.c

@@ -19,6 +19,7 @@ enum {
     MOST_COLUMNS = 384, // of out in a task, so that its sums stay in the second-level cache
     PACKED_ROWS = 64,   // of b in a packing task, where b is not transposed
     FEW_ROWS = 32,      // for which packing b does not pay
+    THIN = 64,          // a side, such as an adapter's rank: booked apart
     TASKS = 16          // what a product is divided into at least, where its shape allows
 };
 
@@ -31,6 +32,7 @@ struct product {
     float factor;
     bool accumulate, b_transposed;
     bool b_in_place;
+    const char *work;
     // The part of b in work: columns and rows of op(b), packed as [strip][k, strip's columns].
     float *packed;
     int64_t first_column, last_column, first_k, last_k, stretch, strip;
@@ -174,8 +176,8 @@ static void run_part(struct product *p) {
     p->block_columns = smaller(block_strips, MOST_COLUMNS / p->strip) * p->strip;
     p->column_blocks = divide_up(strips * p->strip, p->block_columns);
     int64_t pack_tasks = p->b_transposed ? strips : divide_up(p->last_k - p->first_k, PACKED_ROWS);
-    if (!p->b_in_place) pool_run(pack_tasks, pack_task, p);
-    pool_run(row_blocks * p->column_blocks, product_task, p);
+    if (!p->b_in_place) pool_run("packing", pack_tasks, pack_task, p);
+    pool_run(p->work, row_blocks * p->column_blocks, product_task, p);
 }
 
 static void run_product(struct product p) {
@@ -184,6 +186,7 @@ static void run_product(struct product p) {
         if (!p.accumulate) graft_fill(p.out, 0, p.m * p.n);
         return;
     }
+    p.work = smaller(smaller(p.m, p.n), p.k) <= THIN ? "thin products" : "products";
     p.strip = TILE_VECTORS(cpu_level()) * LANES;
     p.b_in_place = p.m <= FEW_ROWS && !p.b_transposed && p.b.dtype == GRAFT_F32 && p.n % p.strip == 0;
     p.stretch = divide_up(divide_up(p.k, divide_up(p.k, STRETCH)), LANES) * LANES;

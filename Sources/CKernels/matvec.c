@@ -78,5 +78,5 @@ static void matvec_task(void *context, int64_t task) {
 
 void graft_matvec_nt(float *out, const float *a, struct matrix b, int64_t m, int64_t n, int64_t k) {
     struct matvec_job job = {out, a, b, m, n, k, divide_up(rows_per_task(k), COLUMNS) * COLUMNS};
-    pool_run(divide_up(n, job.columns), matvec_task, &job);
+    pool_run("matvec", divide_up(n, job.columns), matvec_task, &job);
 }

@@ -41,7 +41,7 @@ static void adamw_task(void *context, int64_t task) {
 
 void graft_adamw_step(float *w, float *m, float *v, const float *g, int64_t n, struct adamw_constants constants) {
     struct adamw_job job = {w, m, v, g, n, constants};
-    pool_run(divide_up(n, CHUNK), adamw_task, &job);
+    pool_run("optimizer", divide_up(n, CHUNK), adamw_task, &job);
 }
 
 struct sgd_job {
@@ -72,5 +72,5 @@ static void sgd_task(void *context, int64_t task) {
 void graft_sgd_step(float *w, float *momentum_buffer, const float *g, int64_t n, float learning_rate, float momentum,
                     float weight_decay, float gradient_scale, bool first_step) {
     struct sgd_job job = {w, momentum_buffer, g, n, learning_rate, momentum, weight_decay, gradient_scale, first_step};
-    pool_run(divide_up(n, CHUNK), sgd_task, &job);
+    pool_run("optimizer", divide_up(n, CHUNK), sgd_task, &job);
 }

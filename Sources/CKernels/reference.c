@@ -9,6 +9,11 @@
 static const char *path(void) { return "reference"; }
 static void set_threads(int32_t count) { (void)count; }
 static int32_t threads(void) { return 1; }
+static void keep_work_times(bool keep) { (void)keep; }
+static int32_t work_times(struct work_time *out, int32_t capacity) {
+    (void)out, (void)capacity;
+    return 0;
+}
 
 double reference_element(struct matrix x, int64_t i) {
     if (x.dtype == GRAFT_F32) return ((const float *)x.data)[i];
@@ -137,6 +142,8 @@ static const struct kernel_table table = {
     .path = path,
     .set_threads = set_threads,
     .threads = threads,
+    .keep_work_times = keep_work_times,
+    .work_times = work_times,
     .allocate = graft_allocate,
     .release = graft_release,
     .memory = graft_memory,

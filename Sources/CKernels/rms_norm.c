@@ -41,7 +41,7 @@ static void forward_task(void *context, int64_t task) {
 
 void graft_rms_norm_forward(float *out, float *rstd, const float *x, const float *weight, int64_t T, int64_t C, float eps) {
     struct rms_norm_job job = {out, rstd, x, weight, T, C, eps};
-    pool_run(divide_up(T, rows_per_task(C)), forward_task, &job);
+    pool_run("rms norm", divide_up(T, rows_per_task(C)), forward_task, &job);
 }
 
 struct rms_norm_backward_job {
@@ -100,6 +100,6 @@ void graft_rms_norm_backward(float *dx, float *dweight, const float *dout, const
                              const float *rstd, int64_t T, int64_t C) {
     struct rms_norm_backward_job job = {dx, dweight, dout, x, weight, rstd, T, C};
     // First, since dx may replace dout or x.
-    if (dweight) pool_run(divide_up(C, LANES), weight_task, &job);
-    pool_run(divide_up(T, rows_per_task(C)), backward_task, &job);
+    if (dweight) pool_run("rms norm backward", divide_up(C, LANES), weight_task, &job);
+    pool_run("rms norm backward", divide_up(T, rows_per_task(C)), backward_task, &job);
 }

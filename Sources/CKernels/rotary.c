@@ -45,5 +45,5 @@ static void rotary_task(void *context, int64_t task) {
 void graft_rotary(float *out, const float *x, const float *cosines, const float *sines, int64_t T, int64_t H, int64_t D,
                   int64_t rotary_dim, bool inverse) {
     struct rotary_job job = {out, x, cosines, sines, T, H, D, rotary_dim, inverse ? -1.0f : 1.0f};
-    pool_run(divide_up(T, rows_per_task(H * D)), rotary_task, &job);
+    pool_run("rotary", divide_up(T, rows_per_task(H * D)), rotary_task, &job);
 }

@@ -26,7 +26,7 @@ static void gather_task(void *context, int64_t task) {
 
 void graft_gather_rows(float *out, struct matrix x, const int32_t *rows, int64_t R, int64_t C) {
     struct rows_job job = {.out = out, .x = x, .rows = rows, .R = R, .C = C};
-    pool_run(divide_up(R, rows_per_task(C)), gather_task, &job);
+    pool_run("gather rows", divide_up(R, rows_per_task(C)), gather_task, &job);
 }
 
 BODY void scatter_panel_body(const struct rows_job *job, int64_t first, int64_t last) {
@@ -46,7 +46,7 @@ static void scatter_task(void *context, int64_t task) {
 
 void graft_scatter_add_rows(float *out, const float *in, const int32_t *rows, int64_t R, int64_t C) {
     struct rows_job job = {.out = out, .in = in, .rows = rows, .R = R, .C = C};
-    pool_run(divide_up(C, PANEL), scatter_task, &job);
+    pool_run("scatter rows", divide_up(C, PANEL), scatter_task, &job);
 }
 
 BODY void bias_rows_body(const struct rows_job *job, int64_t first, int64_t last) {
@@ -67,7 +67,7 @@ static void bias_task(void *context, int64_t task) {
 
 void graft_add_bias(float *out, const float *bias, int64_t T, int64_t C) {
     struct rows_job job = {.out = out, .in = bias, .R = T, .C = C};
-    pool_run(divide_up(T, rows_per_task(C)), bias_task, &job);
+    pool_run("bias", divide_up(T, rows_per_task(C)), bias_task, &job);
 }
 
 // Partial sums of 256 rows, added in order.
@@ -93,5 +93,5 @@ static void sum_task(void *context, int64_t task) {
 
 void graft_sum_rows(float *out, const float *in, int64_t T, int64_t C) {
     struct rows_job job = {.out = out, .in = in, .R = T, .C = C};
-    pool_run(divide_up(C, LANES), sum_task, &job);
+    pool_run("bias gradient", divide_up(C, LANES), sum_task, &job);
 }

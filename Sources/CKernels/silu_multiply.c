@@ -48,10 +48,10 @@ static void backward_task(void *context, int64_t task) {
 
 void graft_silu_multiply_forward(float *out, const float *gate, const float *up, int64_t n) {
     struct silu_job job = {.out = out, .gate = gate, .up = up, .n = n};
-    pool_run(divide_up(n, CHUNK), forward_task, &job);
+    pool_run("silu multiply", divide_up(n, CHUNK), forward_task, &job);
 }
 
 void graft_silu_multiply_backward(float *dgate, float *dup, const float *dout, const float *gate, const float *up, int64_t n) {
     struct silu_job job = {.dgate = dgate, .dup = dup, .dout = dout, .gate = gate, .up = up, .n = n};
-    pool_run(divide_up(n, CHUNK), backward_task, &job);
+    pool_run("silu multiply backward", divide_up(n, CHUNK), backward_task, &job);
 }

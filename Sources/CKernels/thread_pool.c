@@ -6,6 +6,8 @@
 #define _GNU_SOURCE
 #include "thread_pool.h"
 
+#include "work_times.h"
+
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -150,8 +152,7 @@ static void wait_until_finished(int64_t count) {
     pthread_mutex_unlock(&sleep_lock);
 }
 
-void pool_run(int64_t count, task_function function, void *context) {
-    if (count <= 0) return;
+static void run_job(int64_t count, task_function function, void *context) {
     int32_t threads = pool_threads();
     if (count == 1 || threads == 1 || in_task || count > UINT32_MAX || pthread_mutex_trylock(&job_lock) != 0) {
         for (int64_t task = 0; task < count; task++) function(context, task);
@@ -174,6 +175,14 @@ void pool_run(int64_t count, task_function function, void *context) {
     work(job);
     wait_until_finished(count);
     pthread_mutex_unlock(&job_lock);
+}
+
+void pool_run(const char *work, int64_t count, task_function function, void *context) {
+    if (count <= 0) return;
+    if (in_task || !work_times_are_kept()) return run_job(count, function, context);
+    int64_t start = nanoseconds();
+    run_job(count, function, context);
+    book_work_time(work, nanoseconds() - start);
 }
 
 static pthread_once_t scratch_once = PTHREAD_ONCE_INIT;

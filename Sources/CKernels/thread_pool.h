@@ -9,8 +9,8 @@
 typedef void (*task_function)(void *context, int64_t task);
 
 // Runs function(context, 0 ..< count) and returns when all have run. One job runs at a time: a second caller, or a call from
-// within a task, runs its tasks itself.
-void pool_run(int64_t count, task_function function, void *context);
+// within a task, runs its tasks itself. `work`, a string literal, is what the time is booked under (work_times.h).
+void pool_run(const char *work, int64_t count, task_function function, void *context);
 
 // 0 asks for one thread a core that this process may use.
 void pool_set_threads(int32_t count);

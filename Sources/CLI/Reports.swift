@@ -35,7 +35,13 @@ extension BenchmarkReport {
         (\(decimals(100 * shareOfProductRate, 0)) % of this machine's own product rate)
         \(threads) threads, \(kernelPath)
 
-        """
+        """ + timeByWork.map { "\(timeLine($0.work, $0.seconds))\n" }.joined()
+    }
+
+    /// `41.2 %  products`
+    private func timeLine(_ work: String, _ seconds: Double) -> String {
+        let share = decimals(100 * seconds / stepSeconds.reduce(0, +), 1)
+        return String(repeating: " ", count: max(0, 5 - share.count)) + "\(share) %  \(work)"
     }
 }
 

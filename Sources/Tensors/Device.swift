@@ -27,6 +27,18 @@ public struct Device: @unchecked Sendable {
         nonmutating set { kernels.set_threads(Int32(clamping: newValue)) }
     }
 
+    /// Whether the time that each kind of work takes is kept. Setting true begins from nothing.
+    public func keepWorkTimes(_ keep: Bool) { kernels.keep_work_times(keep) }
+
+    /// Seconds by kind of work since ``keepWorkTimes(_:)``, longest first.
+    public var workTimes: [(work: String, seconds: Double, calls: Int)] {
+        var times = [work_time](repeating: work_time(), count: 64)
+        let count = Int(kernels.work_times(&times, Int32(times.count)))
+        return times.prefix(count).map {
+            (String(cString: $0.work), Double($0.nanoseconds) * 1e-9, Int($0.calls))
+        }.sorted { $1.seconds < $0.seconds }
+    }
+
     /// What the device's memory holds now.
     public var memory: MemoryStatistics {
         let statistics = kernels.memory()

@@ -64,6 +64,12 @@ struct attention_layout {
     int32_t outside_count;
 };
 
+// What a kind of work took since times were asked for.
+struct work_time {
+    const char *work;
+    int64_t nanoseconds, calls;
+};
+
 // One optimizer step's constants. AdamW as torch.optim.AdamW: decoupled decay, bias corrections 1 - beta^step.
 struct adamw_constants {
     float learning_rate, beta1, beta2, epsilon, weight_decay, bias_correction1, bias_correction2, gradient_scale;
@@ -77,6 +83,10 @@ struct kernel_table {
     // 0 asks for one thread a core. Takes effect for the next kernel.
     void (*set_threads)(int32_t count);
     int32_t (*threads)(void);
+    // Begins, or ends, to keep the time that each kind of work takes; begins from nothing.
+    void (*keep_work_times)(bool keep);
+    // Writes what was kept, at most `capacity` kinds; returns how many.
+    int32_t (*work_times)(struct work_time *out, int32_t capacity);
 
     // Memory: 64-byte aligned, from a cache of size classes. NULL where the system has none left.
     void *(*allocate)(size_t bytes);

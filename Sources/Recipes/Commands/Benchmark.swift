@@ -25,6 +25,8 @@ public struct BenchmarkReport: Sendable {
     public var threads: Int
     /// The kernels chosen.
     public var kernelPath: String
+    /// Seconds of the steps measured by kind of work, longest first; what no kernel accounts for is the last, `other`.
+    public var timeByWork: [(work: String, seconds: Double)]
 
     /// The share of the machine's own rate that training reached.
     public var shareOfProductRate: Double { multiplyAddsPerSecond / productRate }
@@ -38,6 +40,8 @@ public struct BenchmarkReport: Sendable {
             "product_multiply_adds_per_second": .number(productRate),
             "share_of_product_rate": .number(shareOfProductRate), "threads": .integer(threads),
             "kernel_path": .string(kernelPath),
+            "seconds_by_work": .object(
+                .init(timeByWork.map { ($0.work, .number($0.seconds)) }, uniquingKeysWith: { $1 })),
         ]
     }
 }
@@ -64,6 +68,7 @@ extension Commands {
         var counted: [(metrics: StepMetrics, work: Double)] = []
         let counting = try data.makeBatches()
         let hooks = TrainingHooks(didStep: { metrics in
+            if metrics.step == 1 { Device.cpu.keepWorkTimes(true) }
             observer(.step(StepReport(metrics, steps: steps + 1)))
             let batches = try counting.step(metrics.step - 1).batches
             counted.append((metrics, batches.reduce(0) { $0 + work.multiplyAdds($1) }))
@@ -80,6 +85,8 @@ extension Commands {
             optimizer: recipe.optimizer.makeOptimizer(), batches: data.makeBatches(),
             options: options, hooks: hooks
         ).run()
+        let times = Device.cpu.workTimes
+        Device.cpu.keepWorkTimes(false)
         let measured = counted.dropFirst()
         let seconds = measured.map { Double($0.metrics.tokens) / $0.metrics.tokensPerSecond }
         let total = seconds.reduce(0, +)
@@ -90,7 +97,9 @@ extension Commands {
             tokensPerSecond: rate(\.tokens), trainedTokensPerSecond: rate(\.trainedTokens), stepSeconds: seconds,
             loadSeconds: loadSeconds, peakMemoryBytes: processPeakMemory(),
             multiplyAddsPerSecond: measured.reduce(0) { $0 + $1.work } / total, productRate: productRate(session.model),
-            threads: Device.cpu.threads, kernelPath: Device.cpu.path)
+            threads: Device.cpu.threads, kernelPath: Device.cpu.path,
+            timeByWork: times.map { ($0.work, $0.seconds) }
+                + [("other", total - times.reduce(0) { $0 + $1.seconds })])
     }
 
     /// Multiply-adds a second of `y = x Wᵀ` over the linear layers of one block, 4096 rows; the best of three.
