@@ -1,82 +1,156 @@
-// Products of a few rows, for decoding: bound by reading the weights, so each task reads its rows of b once and keeps them in the
-// first-level cache while the rows of a pass in pairs.
+// Products of a few rows, for decoding: bound by reading the weights. A task owns some rows of b, reads them once from memory, one
+// after the other as the processor's own prefetching likes it best, and keeps them in its caches while the rows of a pass by.
+//
+// An element is one chain of multiply-adds a lane over k, 32 numbers a step, whatever tile it falls into: a row's result does not
+// depend on how many rows there are.
+#include "allocator.h"
 #include "kernels.h"
 #include "thread_pool.h"
 #include "vector_math.h"
 
-enum { COLUMNS = 3 };
+enum {
+    STEP = 2 * LANES,
+    TASK_BYTES = 96 << 10, // of b, in a second-level cache
+    INPUT_BYTES = 20 << 10 // of a, in a first-level cache beside a few rows of b
+};
+
+// Rows of a and of b in a tile whose sums fill the registers of a level.
+#if defined(__x86_64__)
+#define DOT_ROWS(level) ((level) == CPU_AVX512 ? 4 : (level) == CPU_AVX2 ? 2 : 1)
+#define DOT_COLUMNS(level) ((level) == CPU_AVX512 ? 4 : 2)
+#else
+#define DOT_ROWS(level) 3
+#define DOT_COLUMNS(level) 2
+#endif
 
 struct matvec_job {
     float *out;
-    const float *a;
+    const float *a; // [m, depth]: rows of whole steps, in the order in which b's numbers come
     struct matrix b;
-    int64_t m, n, k, columns;
+    int64_t m, n, k, depth;
+    int64_t columns, rows; // of b in a task, of a in a pass over them
+    float factor;
+    bool accumulate;
 };
 
-BODY vector load_weights(const void *row, bool is_bf16, int64_t i, int64_t count) {
-    if (!is_bf16) return load_some((const float *)row + i, count);
-    if (count >= LANES) return widen_bf16((const uint16_t *)row + i);
-    uint16_t some[LANES] = {0};
-    memcpy(some, (const uint16_t *)row + i, (size_t)count * sizeof(uint16_t));
-    return widen_bf16(some);
+// Half a step of a row of b: the even or the odd ones of bf16, where both come from the same words; the first or the second half of
+// f32.
+BODY vector load_half(const char *row, bool is_bf16, int64_t i, int half) {
+    if (!is_bf16) return load((const float *)row + i + half * LANES);
+    word_vector pairs;
+    memcpy(&pairs, row + i * 2, sizeof pairs);
+    return half == 0 ? (vector)(pairs << 16) : (vector)(pairs & 0xFFFF0000);
 }
 
-// out[first_row + r][j + c] for constant numbers of rows of a and columns of out; one chain of additions a lane for each of them,
-// so a row's result does not depend on how many there are.
-BODY void dot_tile(const struct matvec_job *job, bool is_bf16, int64_t j, int64_t first_row, const int columns, const int rows,
-                   const bool first_rows) {
-    int64_t k = job->k;
-    size_t row_bytes = (size_t)k * (is_bf16 ? 2 : 4);
-    const char *weights = (const char *)job->b.data + (size_t)j * row_bytes;
-    const float *a = job->a + first_row * k;
-    vector sum[COLUMNS][2] = {0};
-    for (int64_t i = 0; i < k; i += LANES) {
-        vector x[2];
+// The row of a for one of b: padded with zeros, and in steps of even and odd elements for bf16.
+BODY void arrange_row_body(float *to, const float *from, int64_t k, bool is_bf16) {
+    for (int64_t i = 0; i < k; i += STEP, to += STEP) {
+        vector low = load_some(from + i, k - i), high = splat(0);
+        if (k - i > LANES) high = load_some(from + i + LANES, k - i - LANES);
+        vector even = __builtin_shufflevector(low, high, 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+        vector odd = __builtin_shufflevector(low, high, 1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
+        store(to, is_bf16 ? even : low);
+        store(to + LANES, is_bf16 ? odd : high);
+    }
+}
+VARIANTS(arrange_row, (float *to, const float *from, int64_t k, bool is_bf16), (to, from, k, is_bf16))
+
+BODY void add_step(vector sum[4][4], const float *a, int64_t depth, const char *b, int64_t row_bytes, bool is_bf16, int64_t i,
+                   const int rows, const int columns) {
 #pragma clang loop unroll(full)
-        for (int r = 0; r < rows; r++) x[r] = load_some(a + r * k + i, k - i);
+    for (int half = 0; half < 2; half++) {
+        vector w[4];
 #pragma clang loop unroll(full)
-        for (int c = 0; c < columns; c++) {
-            vector w = load_weights(weights + (size_t)c * row_bytes, is_bf16, i, k - i);
-            // Rows are too short for the processor to foresee the next ones by itself.
-            if (first_rows) __builtin_prefetch(weights + (size_t)(c + columns) * row_bytes + (size_t)i * (is_bf16 ? 2 : 4));
+        for (int c = 0; c < columns; c++) w[c] = load_half(b + c * row_bytes, is_bf16, i, half);
 #pragma clang loop unroll(full)
-            for (int r = 0; r < rows; r++) sum[c][r] = x[r] * w + sum[c][r];
-        }
+        for (int r = 0; r < rows; r++)
+#pragma clang loop unroll(full)
+            for (int c = 0; c < columns; c++) sum[c][r] = load(a + r * depth + half * LANES) * w[c] + sum[c][r];
+    }
+}
+
+// out[row + r][column + c] for constant numbers of rows of a and of b.
+BODY void dot_tile(const struct matvec_job *job, bool is_bf16, int64_t row, int64_t column, const int rows, const int columns,
+                   const char *ahead, int64_t advance) {
+    int64_t k = job->k, depth = job->depth, width = is_bf16 ? 2 : 4, i = 0;
+    const char *b = (const char *)job->b.data + column * k * width;
+    const float *a = job->a + row * depth;
+    vector sum[4][4];
+#pragma clang loop unroll(full)
+    for (int c = 0; c < columns; c++)
+#pragma clang loop unroll(full)
+        for (int r = 0; r < rows; r++) sum[c][r] = splat(0);
+    for (; i + STEP <= k; i += STEP, ahead += advance) {
+        if (advance > 0) __builtin_prefetch(ahead);
+        add_step(sum, a + i, depth, b, k * width, is_bf16, i, rows, columns);
+    }
+    if (i < k) { // the last step is filled up with zeros
+        char rest[4][STEP * sizeof(float)] = {0};
+        for (int c = 0; c < columns; c++) memcpy(rest[c], b + (c * k + i) * width, (size_t)((k - i) * width));
+        add_step(sum, a + i, depth, rest[0], sizeof rest[0], is_bf16, 0, rows, columns);
     }
 #pragma clang loop unroll(full)
     for (int c = 0; c < columns; c++)
 #pragma clang loop unroll(full)
-        for (int r = 0; r < rows; r++) job->out[(first_row + r) * job->n + j + c] = lane_sum(sum[c][r]);
+        for (int r = 0; r < rows; r++) {
+            float *out = job->out + (row + r) * job->n + column + c;
+            *out = job->factor * lane_sum(sum[c][r]) + (job->accumulate ? *out : 0);
+        }
 }
 
-BODY void dot_rows(const struct matvec_job *job, bool is_bf16, int64_t j, const int columns) {
-    if (job->m == 1) return dot_tile(job, is_bf16, j, 0, columns, 1, true);
-    dot_tile(job, is_bf16, j, 0, columns, 2, true);
-    int64_t r = 2;
-    for (; r + 2 <= job->m; r += 2) dot_tile(job, is_bf16, j, r, columns, 2, false);
-    if (r < job->m) dot_tile(job, is_bf16, j, r, columns, 1, false);
+// Rows [first, last) of a against constant numbers of rows of b. Where `asks`, the rows of b two tiles further on are asked for
+// meanwhile, a share of them by each pass of a.
+BODY void dot_columns(const struct matvec_job *job, bool is_bf16, int64_t first, int64_t last, int64_t column, const int rows,
+                      const int columns, const bool asks) {
+    int64_t row_bytes = job->k * (is_bf16 ? 2 : 4), share = columns * row_bytes * rows / (last - first), r = first;
+    int64_t advance = asks ? columns * STEP * (is_bf16 ? 2 : 4) * rows / (last - first) : 0;
+    const char *ahead = (const char *)job->b.data + (column + 2 * columns) * row_bytes;
+    for (; r + rows <= last; r += rows, ahead += share) dot_tile(job, is_bf16, r, column, rows, columns, ahead, advance);
+    for (; r + 2 <= last && rows > 2; r += 2) dot_tile(job, is_bf16, r, column, 2, columns, ahead, advance);
+    for (; r < last; r++) dot_tile(job, is_bf16, r, column, 1, columns, ahead, advance);
 }
 
-BODY void dot_columns(const struct matvec_job *job, bool is_bf16, int64_t first, int64_t last) {
-    int64_t j = first;
-    for (; j + COLUMNS <= last; j += COLUMNS) dot_rows(job, is_bf16, j, COLUMNS);
-    for (; j < last; j++) dot_rows(job, is_bf16, j, 1);
+BODY void dot_task(const struct matvec_job *job, bool is_bf16, int64_t first, int64_t last, enum cpu_level level) {
+    const int rows = DOT_ROWS(level), columns = DOT_COLUMNS(level);
+    if (job->m <= rows) {
+        // One pass over one stream: the processor foresees what comes next better than we do.
+        for (int64_t j = first; j < last; j++) dot_columns(job, is_bf16, 0, job->m, j, rows, 1, false);
+        return;
+    }
+    for (int64_t row = 0; row < job->m; row += job->rows) {
+        int64_t end = smaller(job->m, row + job->rows), j = first;
+        for (; j + columns <= last; j += columns) dot_columns(job, is_bf16, row, end, j, rows, columns, true);
+        for (; j < last; j++) dot_columns(job, is_bf16, row, end, j, rows, 1, true);
+    }
 }
 
-BODY void matvec_columns_body(const struct matvec_job *job, int64_t first, int64_t last) {
+BODY void matvec_columns_body(const struct matvec_job *job, int64_t first, int64_t last, enum cpu_level level) {
     if (job->b.dtype == GRAFT_BF16)
-        dot_columns(job, true, first, last);
+        dot_task(job, true, first, last, level);
     else
-        dot_columns(job, false, first, last);
+        dot_task(job, false, first, last, level);
 }
-VARIANTS(matvec_columns, (const struct matvec_job *job, int64_t first, int64_t last), (job, first, last))
+VARIANTS_BY_LEVEL(matvec_columns, (const struct matvec_job *job, int64_t first, int64_t last), job, first, last)
 
 static void matvec_task(void *context, int64_t task) {
     const struct matvec_job *job = context;
     matvec_columns(job, task * job->columns, smaller(job->n, (task + 1) * job->columns));
 }
 
-void graft_matvec_nt(float *out, const float *a, struct matrix b, int64_t m, int64_t n, int64_t k) {
-    struct matvec_job job = {out, a, b, m, n, k, divide_up(rows_per_task(k), COLUMNS) * COLUMNS};
+void graft_matvec_nt(float *out, const float *a, struct matrix b, int64_t m, int64_t n, int64_t k, float factor,
+                     bool accumulate) {
+    bool is_bf16 = b.dtype == GRAFT_BF16;
+    struct matvec_job job = {.out = out, .a = a, .b = b, .m = m, .n = n, .k = k, .factor = factor, .accumulate = accumulate};
+    job.depth = divide_up(k, STEP) * STEP;
+    job.columns = larger(4, TASK_BYTES / larger(1, k * (is_bf16 ? 2 : 4)) / 4 * 4);
+    job.rows = larger(12, INPUT_BYTES / (larger(1, job.depth) * 4) / 12 * 12);
+    float *arranged = NULL;
+    size_t bytes = (size_t)(m * job.depth) * sizeof(float);
+    if (is_bf16 || job.depth != k) {
+        arranged = working_space(bytes);
+        for (int64_t r = 0; r < m; r++) arrange_row(arranged + r * job.depth, a + r * k, k, is_bf16);
+        job.a = arranged;
+    }
     pool_run("matvec", divide_up(n, job.columns), matvec_task, &job);
+    if (arranged) graft_release(arranged, bytes);
 }

@@ -112,8 +112,9 @@ void reference_matmul_tn(float *out, const float *a, const float *b, int64_t m, 
     product(out, a, 1, m, (struct matrix){b, GRAFT_F32}, n, 1, m, n, t, factor, accumulate);
 }
 
-void reference_matvec_nt(float *out, const float *a, struct matrix b, int64_t m, int64_t n, int64_t k) {
-    product(out, a, k, 1, b, 1, k, m, n, k, 1, false);
+void reference_matvec_nt(float *out, const float *a, struct matrix b, int64_t m, int64_t n, int64_t k, float factor,
+                         bool accumulate) {
+    product(out, a, k, 1, b, 1, k, m, n, k, factor, accumulate);
 }
 
 void reference_gather_rows(float *out, struct matrix x, const int32_t *rows, int64_t R, int64_t C) {

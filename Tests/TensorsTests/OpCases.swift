@@ -83,9 +83,20 @@ private let linearCases: [OpCase] = [
             rowKeys: [0, 0, 0, 8, 8, 8_589_934_592], positions: [0, 1, 2, 0, 1, 0])
         return LinearOperands(weight: x[1], lowRank: [.init(a: x[2], b: x[3], scale: 0.5, dropout: mask)])(x[0])
     },
-    OpCase(name: "decoding", inputs: [[3, 40], [70, 40]]) { x, _ in LinearOperands(weight: x[1])(x[0], isDecoding: true)
+    decodingCase(rows: 1, out: 70, in: 40),
+    decodingCase(rows: 3, out: 71, in: 64),
+    decodingCase(rows: 17, out: 5, in: 7),
+    OpCase(name: "decoding with adapter", inputs: [[30, 72], [603, 72], [3, 72], [603, 3], [603]]) { x, _ in
+        LinearOperands(weight: x[1], bias: x[4], lowRank: [.init(a: x[2], b: x[3], scale: -1.5)])(
+            x[0], isDecoding: true)
     },
 ]
+
+private func decodingCase(rows: Int, out: Int, in inner: Int) -> OpCase {
+    OpCase(name: "decoding", inputs: [[rows, inner], [out, inner]]) { x, _ in
+        LinearOperands(weight: x[1])(x[0], isDecoding: true)
+    }
+}
 
 private let attentionCases: [OpCase] = [
     attentionCase("one sequence", rows: 5, heads: 2, keyValueHeads: 1, dimension: 4, [.init(start: 0, count: 5)]),

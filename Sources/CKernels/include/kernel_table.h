@@ -119,8 +119,9 @@ struct kernel_table {
     // out [m, n] = factor * a [t, m]^T * b [t, n]: the gradient of a weight, a sum over tokens.
     void (*matmul_tn)(float *out, const float *a, const float *b, int64_t m, int64_t n, int64_t t, float factor,
                       bool accumulate);
-    // As matmul_nt for the few rows (m <= 16) of a decoding step: reads each weight once. Exact only against itself.
-    void (*matvec_nt)(float *out, const float *a, struct matrix b, int64_t m, int64_t n, int64_t k);
+    // As matmul_nt for the few rows of a decoding step: reads each weight once. Its sums run in another order than those of matmul_nt,
+    // but a row's result depends on that row only here too.
+    void (*matvec_nt)(float *out, const float *a, struct matrix b, int64_t m, int64_t n, int64_t k, float factor, bool accumulate);
 
     // out [R, C] = x[rows[i]]: embedding lookup, and selection of rows.
     void (*gather_rows)(float *out, struct matrix x, const int32_t *rows, int64_t R, int64_t C);

@@ -79,20 +79,23 @@ public struct LinearOperands {
     func forward(_ x: Tensor, isDecoding: Bool) -> (y: Tensor, hidden: [Tensor]) {
         precondition(x.columns == weight.columns, "an input of shape \(x.shape) for a weight of shape \(weight.shape)")
         let kernels = x.device.kernels
-        let (T, out, inner) = (Int64(x.rows), Int64(weight.rows), Int64(weight.columns))
+        let T = Int64(x.rows)
         let y = Tensor(uninitialized: [x.rows, weight.rows], device: x.device)
-        if isDecoding && T <= 16 {
-            kernels.matvec_nt(y.floats, x.floats, weight.matrix, T, out, inner)
-        } else {
-            kernels.matmul_nt(y.floats, x.floats, weight.matrix, T, out, inner, 1, false)
+        func product(_ out: Tensor, _ a: Tensor, _ b: Tensor, factor: Float = 1, accumulates: Bool = false) {
+            let (n, k) = (Int64(b.rows), Int64(b.columns))
+            if isDecoding {
+                kernels.matvec_nt(out.floats, a.floats, b.matrix, T, n, k, factor, accumulates)
+            } else {
+                kernels.matmul_nt(out.floats, a.floats, b.matrix, T, n, k, factor, accumulates)
+            }
         }
-        if let bias { kernels.add_bias(y.floats, bias.floats, T, out) }
+        product(y, x, weight)
+        if let bias { kernels.add_bias(y.floats, bias.floats, T, Int64(weight.rows)) }
         let hidden = lowRank.map { term -> Tensor in
-            let r = Int64(term.a.rows)
             let u = Tensor(uninitialized: [x.rows, term.a.rows], device: x.device)
             let dropped = term.dropout.map { $0(x) } ?? x
-            kernels.matmul_nt(u.floats, dropped.floats, term.a.matrix, T, r, inner, 1, false)
-            kernels.matmul_nt(y.floats, u.floats, term.b.matrix, T, out, r, term.scale, true)
+            product(u, dropped, term.a)
+            product(y, u, term.b, factor: term.scale, accumulates: true)
             return u
         }
         return (y, hidden)
