@@ -106,15 +106,18 @@ VARIANTS_BY_LEVEL(forward_block, (const struct attention_job *job, int64_t task)
 
 static void attention_task(void *context, int64_t task) { forward_block(context, task); }
 
-void graft_attention_forward(float *out, float *lse, const float *q, const float *k, const float *v,
+void graft_attention_forward(struct array out, float *lse, struct matrix q, struct matrix k, struct matrix v,
                              const struct attention_layout *layout, int64_t T, int64_t H, int64_t K, int64_t D, float scale) {
+    int64_t queries = T * H * D, keys = T * K * D, count;
+    struct attention_job job = {
+        .out = narrowed(out, queries), .lse = lse, .q = widened(q, queries), .k = widened(k, keys), .v = widened(v, keys),
+        .layout = layout, .blocks = query_blocks(layout, &count), .H = H, .K = K, .D = D, .scale = scale};
     if (!covers_all_rows(layout, T)) {
-        graft_fill(out, 0, T * H * D);
+        graft_fill(job.out, 0, queries);
         graft_fill(lse, 0, T * H);
     }
-    int64_t count;
-    struct query_block *blocks = query_blocks(layout, &count);
-    struct attention_job job = {out, lse, q, k, v, layout, blocks, H, K, D, scale};
     pool_run("attention", count * H, attention_task, &job);
-    release_query_blocks(blocks, count);
+    release_query_blocks((struct query_block *)job.blocks, count);
+    release_widened(job.q, q, queries), release_widened(job.k, k, keys), release_widened(job.v, v, keys);
+    finish_narrowed(job.out, out, queries);
 }

@@ -183,18 +183,31 @@ static void gradient_task(void *context, int64_t task) {
         query_gradient(job, task - key_tasks);
 }
 
-void graft_attention_backward(float *dq, float *dk, float *dv, const float *dout, const float *out, const float *lse,
-                              const float *q, const float *k, const float *v, const struct attention_layout *layout, int64_t T,
-                              int64_t H, int64_t K, int64_t D, float scale) {
-    if (!covers_all_rows(layout, T)) graft_fill(dq, 0, T * H * D);
-    int64_t query_count;
-    struct query_block *queries = query_blocks(layout, &query_count);
-    float *delta = working_space((size_t)(T * H) * sizeof *delta);
-    struct reader_index keys = reader_index(layout, dk, dv, k, v, T, K * D);
-    struct backward_job job = {dq, dout, out, lse, q, k, v, delta, layout, queries, keys, T, H, K, D, scale};
-    pool_run("attention backward", divide_up(T * H, rows_per_task(D)), delta_task, &job);
-    pool_run("attention backward", keys.block_count * K + query_count * H, gradient_task, &job);
-    release_reader_index(keys);
-    graft_release(delta, (size_t)(T * H) * sizeof *delta);
+static void run_backward(struct backward_job job, float *dk, float *dv) {
+    int64_t query_count, scalars = job.T * job.H;
+    if (!covers_all_rows(job.layout, job.T)) graft_fill(job.dq, 0, scalars * job.D);
+    struct query_block *queries = query_blocks(job.layout, &query_count);
+    job.queries = queries;
+    job.delta = working_space((size_t)scalars * sizeof *job.delta);
+    job.keys = reader_index(job.layout, dk, dv, job.k, job.v, job.T, job.K * job.D);
+    pool_run("attention backward", divide_up(scalars, rows_per_task(job.D)), delta_task, &job);
+    pool_run("attention backward", job.keys.block_count * job.K + query_count * job.H, gradient_task, &job);
+    release_reader_index(job.keys);
+    graft_release(job.delta, (size_t)scalars * sizeof *job.delta);
     release_query_blocks(queries, query_count);
+}
+
+void graft_attention_backward(struct array dq, struct array dk, struct array dv, struct matrix dout, struct matrix out,
+                              const float *lse, struct matrix q, struct matrix k, struct matrix v,
+                              const struct attention_layout *layout, int64_t T, int64_t H, int64_t K, int64_t D, float scale) {
+    int64_t queries = T * H * D, keys = T * K * D;
+    float *dkeys = narrowed(dk, keys), *dvalues = narrowed(dv, keys);
+    struct backward_job job = {
+        .dq = narrowed(dq, queries), .dout = widened(dout, queries), .out = widened(out, queries), .lse = lse,
+        .q = widened(q, queries), .k = widened(k, keys), .v = widened(v, keys), .layout = layout, .T = T, .H = H, .K = K, .D = D,
+        .scale = scale};
+    run_backward(job, dkeys, dvalues);
+    release_widened(job.dout, dout, queries), release_widened(job.out, out, queries), release_widened(job.q, q, queries);
+    release_widened(job.k, k, keys), release_widened(job.v, v, keys);
+    finish_narrowed(job.dq, dq, queries), finish_narrowed(dkeys, dk, keys), finish_narrowed(dvalues, dv, keys);
 }

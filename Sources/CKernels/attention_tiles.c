@@ -56,3 +56,24 @@ bool covers_all_rows(const struct attention_layout *layout, int64_t T) {
     for (int32_t s = 0; s < layout->sequence_count; s++) rows += layout->sequences[s].count;
     return rows == T;
 }
+
+const float *widened(struct matrix x, int64_t n) {
+    if (x.dtype == GRAFT_F32) return x.data;
+    float *data = working_space((size_t)n * sizeof *data);
+    graft_convert(data, GRAFT_F32, x.data, x.dtype, n);
+    return data;
+}
+
+void release_widened(const float *data, struct matrix x, int64_t n) {
+    if (data != x.data) graft_release((void *)data, (size_t)n * sizeof *data);
+}
+
+float *narrowed(struct array out, int64_t n) {
+    return out.dtype == GRAFT_F32 ? out.data : working_space((size_t)n * sizeof(float));
+}
+
+void finish_narrowed(float *data, struct array out, int64_t n) {
+    if (data == out.data) return;
+    graft_convert(out.data, out.dtype, data, GRAFT_F32, n);
+    graft_release(data, (size_t)n * sizeof *data);
+}

@@ -20,9 +20,11 @@ BODY void block_product(float *c, int64_t c_row, struct strided a, const float *
     int64_t j = 0;
     if (TILE_VECTORS(level) == 2)
         for (; j + 2 * LANES <= columns; j += 2 * LANES)
-            strip_product(c + j, c_row, a, b + j, b_row, rows, depth, 1, accumulate, TILE_ROWS(level), 2);
+            strip_product(c + j, c_row, a, (struct matrix){b + j, GRAFT_F32}, b_row, rows, depth, 1, accumulate,
+                          TILE_ROWS(level), 2);
     for (; j < columns; j += LANES)
-        strip_product(c + j, c_row, a, b + j, b_row, rows, depth, 1, accumulate, TILE_ROWS(level), 1);
+        strip_product(c + j, c_row, a, (struct matrix){b + j, GRAFT_F32}, b_row, rows, depth, 1, accumulate,
+                      TILE_ROWS(level), 1);
 }
 
 // out [D, 64] = factor * x [rows, D]^T, zeros from the last row up to a whole vector.
@@ -68,6 +70,15 @@ void release_query_blocks(struct query_block *blocks, int64_t count);
 
 struct segment_keys keys_of_segment(const struct attention_layout *layout, const struct key_segment *segment, const float *k,
                                     const float *v, int64_t row_width);
+
+// n numbers as f32: themselves, or a copy that is released with release_widened. Attention computes in f32, and what it reads is
+// small beside what it computes.
+const float *widened(struct matrix x, int64_t n);
+void release_widened(const float *data, struct matrix x, int64_t n);
+
+// n results in f32 on their way into an array: its own memory, or a buffer that finish_narrowed rounds into it.
+float *narrowed(struct array out, int64_t n);
+void finish_narrowed(float *data, struct array out, int64_t n);
 
 // True where each of the T rows belongs to a sequence.
 bool covers_all_rows(const struct attention_layout *layout, int64_t T);

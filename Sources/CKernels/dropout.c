@@ -4,7 +4,7 @@
 
 #include "kernels.h"
 #include "thread_pool.h"
-#include "vector_math.h"
+#include "elements.h"
 
 void graft_philox(uint32_t out[4], const uint32_t counter[4], uint64_t key) {
     uint32_t c0 = counter[0], c1 = counter[1], c2 = counter[2], c3 = counter[3];
@@ -17,8 +17,8 @@ void graft_philox(uint32_t out[4], const uint32_t counter[4], uint64_t key) {
 }
 
 struct dropout_job {
-    float *out;
-    const float *x;
+    struct array out;
+    struct matrix x;
     const int64_t *row_keys;
     const int32_t *positions;
     float p;
@@ -47,13 +47,17 @@ BODY void dropout_rows_body(const struct dropout_job *job, int64_t first, int64_
     float scale = 1.0f / (1.0f - job->p);
     int64_t C = job->C;
     for (int64_t t = first; t < last; t++) {
-        const float *x = job->x + t * C;
-        float *out = job->out + t * C;
         for (int64_t c = 0; c < C; c += 64) {
             uint32_t words[64];
             random_words(words, (uint32_t)(c / 4), (uint32_t)job->positions[t], (uint64_t)job->row_keys[t], job->key);
             int64_t count = smaller(64, C - c);
-            for (int64_t i = 0; i < count; i++) out[c + i] = words[i] >= threshold ? x[c + i] * scale : 0.0f;
+            for (int64_t i = 0; i < count; i += LANES) {
+                int_vector is_kept;
+                for (int l = 0; l < LANES; l++) is_kept[l] = words[i + l] >= threshold ? -1 : 0;
+                vector x = load_elements(job->x.data, job->x.dtype, t * C + c + i, count - i);
+                store_elements(job->out.data, job->out.dtype, t * C + c + i, choose_lanes(is_kept, x * splat(scale), splat(0)),
+                               count - i);
+            }
         }
     }
 }
@@ -65,8 +69,8 @@ static void dropout_task(void *context, int64_t task) {
     dropout_rows(job, task * rows, smaller(job->T, (task + 1) * rows));
 }
 
-void graft_dropout(float *out, const float *x, const int64_t *row_keys, const int32_t *positions, float p, uint64_t key,
-                   int64_t T, int64_t C) {
+void graft_dropout(struct array out, struct matrix x, const int64_t *row_keys, const int32_t *positions, float p,
+                   uint64_t key, int64_t T, int64_t C) {
     struct dropout_job job = {out, x, row_keys, positions, p, key, T, C};
     pool_run("dropout", divide_up(T, rows_per_task(C)), dropout_task, &job);
 }

@@ -20,9 +20,7 @@ ENTRY(add_scaled);
 ENTRY(sum);
 ENTRY(sum_of_squares);
 // matmul.c
-ENTRY(matmul_nt);
-ENTRY(matmul_nn);
-ENTRY(matmul_tn);
+ENTRY(matmul);
 // matvec.c
 ENTRY(matvec_nt);
 // rows.c

@@ -85,41 +85,42 @@ double reference_sum_of_squares(const float *a, int64_t n) {
     return sum;
 }
 
-// out [m, n] = factor * sum over k of a(i, k) b(k, j), from the steps between neighbours in each index.
-static void product(float *out, const float *a, int64_t a_row, int64_t a_column, struct matrix b, int64_t b_row, int64_t b_column,
-                    int64_t m, int64_t n, int64_t k, float factor, bool accumulate) {
+void reference_store(struct array x, int64_t i, double value) {
+    if (x.dtype == GRAFT_F32)
+        ((float *)x.data)[i] = (float)value;
+    else
+        ((uint16_t *)x.data)[i] = half_bits(value, x.dtype);
+}
+
+// The products are of the numbers as they are stored: `bf16` allows other roundings, and asks for none.
+void reference_matmul(struct array out, const float *addend, const struct product_term *terms, int32_t count, int64_t m,
+                      int64_t n, bool bf16) {
+    (void)bf16;
     for (int64_t i = 0; i < m; i++) {
         for (int64_t j = 0; j < n; j++) {
-            double sum = 0;
-            for (int64_t l = 0; l < k; l++) sum += a[i * a_row + l * a_column] * reference_element(b, l * b_row + j * b_column);
-            out[i * n + j] = (float)(factor * sum + (accumulate ? out[i * n + j] : 0));
+            double sum = addend ? addend[i * n + j] : 0;
+            for (int32_t t = 0; t < count; t++) {
+                const struct product_term *term = &terms[t];
+                double products = 0;
+                for (int64_t l = 0; l < term->k; l++)
+                    products += reference_element(term->a, term->a_transposed ? l * m + i : i * term->k + l) *
+                                reference_element(term->b, term->b_transposed ? j * term->k + l : l * n + j);
+                sum += term->factor * products;
+            }
+            reference_store(out, i * n + j, sum);
         }
     }
 }
 
-void reference_matmul_nt(float *out, const float *a, struct matrix b, int64_t m, int64_t n, int64_t k, float factor,
-                         bool accumulate) {
-    product(out, a, k, 1, b, 1, k, m, n, k, factor, accumulate);
-}
-
-void reference_matmul_nn(float *out, const float *a, struct matrix b, int64_t m, int64_t n, int64_t k, float factor,
-                         bool accumulate) {
-    product(out, a, k, 1, b, n, 1, m, n, k, factor, accumulate);
-}
-
-void reference_matmul_tn(float *out, const float *a, const float *b, int64_t m, int64_t n, int64_t t, float factor,
-                         bool accumulate) {
-    product(out, a, 1, m, (struct matrix){b, GRAFT_F32}, n, 1, m, n, t, factor, accumulate);
-}
-
 void reference_matvec_nt(float *out, const float *a, struct matrix b, int64_t m, int64_t n, int64_t k, float factor,
                          bool accumulate) {
-    product(out, a, k, 1, b, 1, k, m, n, k, factor, accumulate);
+    struct product_term term = {{a, GRAFT_F32}, b, k, factor, false, true};
+    reference_matmul((struct array){out, GRAFT_F32}, accumulate ? out : NULL, &term, 1, m, n, false);
 }
 
-void reference_gather_rows(float *out, struct matrix x, const int32_t *rows, int64_t R, int64_t C) {
+void reference_gather_rows(struct array out, struct matrix x, const int32_t *rows, int64_t R, int64_t C) {
     for (int64_t i = 0; i < R; i++)
-        for (int64_t c = 0; c < C; c++) out[i * C + c] = (float)reference_element(x, rows[i] * C + c);
+        for (int64_t c = 0; c < C; c++) reference_store(out, i * C + c, reference_element(x, rows[i] * C + c));
 }
 
 void reference_scatter_add_rows(float *out, const float *in, const int32_t *rows, int64_t R, int64_t C) {
@@ -127,14 +128,15 @@ void reference_scatter_add_rows(float *out, const float *in, const int32_t *rows
         for (int64_t c = 0; c < C; c++) out[rows[i] * C + c] += in[i * C + c];
 }
 
-void reference_add_bias(float *out, const float *bias, int64_t T, int64_t C) {
-    for (int64_t i = 0; i < T * C; i++) out[i] += bias[i % C];
+void reference_add_bias(struct array out, const float *bias, int64_t T, int64_t C) {
+    struct matrix sums = {out.data, out.dtype};
+    for (int64_t i = 0; i < T * C; i++) reference_store(out, i, reference_element(sums, i) + bias[i % C]);
 }
 
-void reference_sum_rows(float *out, const float *in, int64_t T, int64_t C) {
+void reference_sum_rows(float *out, struct matrix in, int64_t T, int64_t C) {
     for (int64_t c = 0; c < C; c++) {
         double sum = out[c];
-        for (int64_t t = 0; t < T; t++) sum += in[t * C + c];
+        for (int64_t t = 0; t < T; t++) sum += reference_element(in, t * C + c);
         out[c] = (float)sum;
     }
 }
@@ -157,9 +159,7 @@ static const struct kernel_table table = {
     .add_scaled = reference_add_scaled,
     .sum = reference_sum,
     .sum_of_squares = reference_sum_of_squares,
-    .matmul_nt = reference_matmul_nt,
-    .matmul_nn = reference_matmul_nn,
-    .matmul_tn = reference_matmul_tn,
+    .matmul = reference_matmul,
     .matvec_nt = reference_matvec_nt,
     .gather_rows = reference_gather_rows,
     .scatter_add_rows = reference_scatter_add_rows,

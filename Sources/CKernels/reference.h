@@ -15,9 +15,7 @@ REFERENCE(scale);
 REFERENCE(add_scaled);
 REFERENCE(sum);
 REFERENCE(sum_of_squares);
-REFERENCE(matmul_nt);
-REFERENCE(matmul_nn);
-REFERENCE(matmul_tn);
+REFERENCE(matmul);
 REFERENCE(matvec_nt);
 REFERENCE(gather_rows);
 REFERENCE(scatter_add_rows);
@@ -39,5 +37,7 @@ REFERENCE(attention_backward);
 
 // One element of a matrix in any storage type, read bit by bit from its definition.
 double reference_element(struct matrix x, int64_t i);
+// Rounds to the type of the array.
+void reference_store(struct array x, int64_t i, double value);
 
 #endif

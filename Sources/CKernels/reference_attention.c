@@ -56,8 +56,8 @@ static double log_sum_exp(const double *x, int64_t n) {
     return maximum + log(sum);
 }
 
-void reference_attention_forward(float *out, float *lse, const float *q, const float *k, const float *v,
-                                 const struct attention_layout *layout, int64_t T, int64_t H, int64_t K, int64_t D, float scale) {
+static void forward(float *out, float *lse, const float *q, const float *k, const float *v, const struct attention_layout *layout,
+                    int64_t T, int64_t H, int64_t K, int64_t D, float scale) {
     struct call call = {k, v, layout, H, K, D};
     memset(out, 0, (size_t)(T * H * D) * sizeof *out);
     memset(lse, 0, (size_t)(T * H) * sizeof *lse);
@@ -113,9 +113,9 @@ static void add_outside_gradients(const struct attention_layout *layout, const d
     }
 }
 
-void reference_attention_backward(float *dq, float *dk, float *dv, const float *dout, const float *out, const float *lse,
-                                  const float *q, const float *k, const float *v, const struct attention_layout *layout,
-                                  int64_t T, int64_t H, int64_t K, int64_t D, float scale) {
+static void backward(float *dq, float *dk, float *dv, const float *dout, const float *out, const float *lse, const float *q,
+                     const float *k, const float *v, const struct attention_layout *layout, int64_t T, int64_t H, int64_t K,
+                     int64_t D, float scale) {
     struct call call = {k, v, layout, H, K, D};
     int64_t width = K * D, rows = T, outside_start[layout->outside_count + 1];
     for (int32_t o = 0; o < layout->outside_count; o++) outside_start[o] = rows, rows += layout->outside[o].count;
@@ -141,4 +141,42 @@ void reference_attention_backward(float *dq, float *dk, float *dv, const float *
     add_outside_gradients(layout, dk_sums, dv_sums, outside_start, width);
     graft_release(dk_sums, bytes);
     graft_release(dv_sums, bytes);
+}
+
+// n numbers as f32, or room for them.
+static float *f32_copy(struct matrix x, int64_t n) {
+    float *copy = working_space((size_t)n * sizeof *copy);
+    for (int64_t i = 0; x.data && i < n; i++) copy[i] = (float)reference_element(x, i);
+    return copy;
+}
+
+static void store_copy(struct array out, float *copy, int64_t n) {
+    for (int64_t i = 0; out.data && i < n; i++) reference_store(out, i, copy[i]);
+    graft_release(copy, (size_t)n * sizeof *copy);
+}
+
+void reference_attention_forward(struct array out, float *lse, struct matrix q, struct matrix k, struct matrix v,
+                                 const struct attention_layout *layout, int64_t T, int64_t H, int64_t K, int64_t D, float scale) {
+    struct array none = {NULL, GRAFT_F32};
+    int64_t queries = T * H * D, keys = T * K * D;
+    float *result = f32_copy((struct matrix){NULL, GRAFT_F32}, queries), *q_copy = f32_copy(q, queries);
+    float *k_copy = f32_copy(k, keys), *v_copy = f32_copy(v, keys);
+    forward(result, lse, q_copy, k_copy, v_copy, layout, T, H, K, D, scale);
+    store_copy(out, result, queries), store_copy(none, q_copy, queries);
+    store_copy(none, k_copy, keys), store_copy(none, v_copy, keys);
+}
+
+void reference_attention_backward(struct array dq, struct array dk, struct array dv, struct matrix dout, struct matrix out,
+                                  const float *lse, struct matrix q, struct matrix k, struct matrix v,
+                                  const struct attention_layout *layout, int64_t T, int64_t H, int64_t K, int64_t D, float scale) {
+    struct matrix room = {NULL, GRAFT_F32};
+    struct array none = {NULL, GRAFT_F32};
+    int64_t queries = T * H * D, keys = T * K * D;
+    float *gradients[] = {f32_copy(room, queries), f32_copy(room, keys), f32_copy(room, keys)};
+    float *dout_copy = f32_copy(dout, queries), *out_copy = f32_copy(out, queries), *q_copy = f32_copy(q, queries);
+    float *k_copy = f32_copy(k, keys), *v_copy = f32_copy(v, keys);
+    backward(gradients[0], gradients[1], gradients[2], dout_copy, out_copy, lse, q_copy, k_copy, v_copy, layout, T, H, K, D, scale);
+    store_copy(dq, gradients[0], queries), store_copy(dk, gradients[1], keys), store_copy(dv, gradients[2], keys);
+    store_copy(none, dout_copy, queries), store_copy(none, out_copy, queries), store_copy(none, q_copy, queries);
+    store_copy(none, k_copy, keys), store_copy(none, v_copy, keys);
 }

@@ -4,59 +4,62 @@
 
 #include <math.h>
 
-void reference_rms_norm_forward(float *out, float *rstd, const float *x, const float *weight, int64_t T, int64_t C, float eps) {
+void reference_rms_norm_forward(struct array out, float *rstd, const float *x, const float *weight, int64_t T, int64_t C,
+                                float eps) {
     for (int64_t t = 0; t < T; t++) {
         double squares = 0;
         for (int64_t c = 0; c < C; c++) squares += (double)x[t * C + c] * x[t * C + c];
         double scale = 1 / sqrt(squares / (double)C + eps);
         rstd[t] = (float)scale;
-        for (int64_t c = 0; c < C; c++) out[t * C + c] = (float)(x[t * C + c] * scale * weight[c]);
+        for (int64_t c = 0; c < C; c++) reference_store(out, t * C + c, x[t * C + c] * scale * weight[c]);
     }
 }
 
-void reference_rms_norm_backward(float *dx, float *dweight, const float *dout, const float *x, const float *weight,
+void reference_rms_norm_backward(float *dx, float *dweight, struct matrix dout, const float *x, const float *weight,
                                  const float *rstd, int64_t T, int64_t C) {
     for (int64_t c = 0; dweight && c < C; c++) {
         double sum = dweight[c];
-        for (int64_t t = 0; t < T; t++) sum += (double)dout[t * C + c] * x[t * C + c] * rstd[t];
+        for (int64_t t = 0; t < T; t++) sum += reference_element(dout, t * C + c) * x[t * C + c] * rstd[t];
         dweight[c] = (float)sum;
     }
     for (int64_t t = 0; t < T; t++) {
         double projection = 0, scale = rstd[t];
-        for (int64_t c = 0; c < C; c++) projection += (double)dout[t * C + c] * weight[c] * x[t * C + c] * scale;
+        for (int64_t c = 0; c < C; c++) projection += reference_element(dout, t * C + c) * weight[c] * x[t * C + c] * scale;
         for (int64_t c = 0; c < C; c++) {
-            double n = x[t * C + c] * scale, g = (double)dout[t * C + c] * weight[c];
+            double n = x[t * C + c] * scale, g = reference_element(dout, t * C + c) * weight[c];
             dx[t * C + c] = (float)(scale * (g - n * projection / (double)C));
         }
     }
 }
 
-void reference_rotary(float *out, const float *x, const float *cosines, const float *sines, int64_t T, int64_t H, int64_t D,
-                      int64_t rotary_dim, bool inverse) {
+void reference_rotary(struct array out, struct matrix x, const float *cosines, const float *sines, int64_t T, int64_t H,
+                      int64_t D, int64_t rotary_dim, bool inverse) {
     int64_t half = rotary_dim / 2;
     for (int64_t i = 0; i < T * H; i++) {
-        const float *in = x + i * D;
-        float *to = out + i * D;
         for (int64_t d = 0; d < half; d++) {
-            double a = in[d], b = in[d + half], c = cosines[i / H * half + d];
+            double a = reference_element(x, i * D + d), b = reference_element(x, i * D + d + half), c = cosines[i / H * half + d];
             double s = (inverse ? -1 : 1) * (double)sines[i / H * half + d];
-            to[d] = (float)(a * c - b * s);
-            to[d + half] = (float)(b * c + a * s);
+            reference_store(out, i * D + d, a * c - b * s);
+            reference_store(out, i * D + d + half, b * c + a * s);
         }
-        for (int64_t d = 2 * half; d < D; d++) to[d] = in[d];
+        for (int64_t d = 2 * half; d < D; d++) reference_store(out, i * D + d, reference_element(x, i * D + d));
     }
 }
 
-void reference_silu_multiply_forward(float *out, const float *gate, const float *up, int64_t n) {
-    for (int64_t i = 0; i < n; i++) out[i] = (float)(gate[i] / (1 + exp(-(double)gate[i])) * up[i]);
+void reference_silu_multiply_forward(struct array out, struct matrix gate, struct matrix up, int64_t n) {
+    for (int64_t i = 0; i < n; i++) {
+        double g = reference_element(gate, i);
+        reference_store(out, i, g / (1 + exp(-g)) * reference_element(up, i));
+    }
 }
 
-void reference_silu_multiply_backward(float *dgate, float *dup, const float *dout, const float *gate, const float *up,
-                                      int64_t n) {
+void reference_silu_multiply_backward(struct array dgate, struct array dup, struct matrix dout, struct matrix gate,
+                                      struct matrix up, int64_t n) {
     for (int64_t i = 0; i < n; i++) {
-        double g = gate[i], s = 1 / (1 + exp(-g)), d = dout[i], u = up[i];
-        dgate[i] = (float)(d * u * s * (1 + g * (1 - s)));
-        dup[i] = (float)(d * g * s);
+        double g = reference_element(gate, i), s = 1 / (1 + exp(-g)), d = reference_element(dout, i);
+        double u = reference_element(up, i);
+        reference_store(dgate, i, d * u * s * (1 + g * (1 - s)));
+        reference_store(dup, i, d * g * s);
     }
 }
 
@@ -78,14 +81,14 @@ void reference_cross_entropy(float *logp, float *entropy, float *hits, float *lo
     }
 }
 
-void reference_dropout(float *out, const float *x, const int64_t *row_keys, const int32_t *positions, float p, uint64_t key,
-                       int64_t T, int64_t C) {
+void reference_dropout(struct array out, struct matrix x, const int64_t *row_keys, const int32_t *positions, float p,
+                       uint64_t key, int64_t T, int64_t C) {
     for (int64_t i = 0; i < T * C; i++) {
         int64_t t = i / C, c = i % C;
         uint64_t row = (uint64_t)row_keys[t];
         uint32_t counter[4] = {(uint32_t)(c / 4), (uint32_t)positions[t], (uint32_t)row, (uint32_t)(row >> 32)}, words[4];
         graft_philox(words, counter, key);
-        out[i] = words[c % 4] >= dropout_threshold(p) ? (float)(x[i] / (1.0 - p)) : 0;
+        reference_store(out, i, words[c % 4] >= dropout_threshold(p) ? reference_element(x, i) / (1.0 - p) : 0);
     }
 }
 

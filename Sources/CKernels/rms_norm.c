@@ -1,7 +1,7 @@
 // Root-mean-square normalisation (Zhang and Sennrich 2019): y = x * rstd * weight, rstd = 1 / sqrt(mean(x^2) + eps).
 #include "kernels.h"
 #include "thread_pool.h"
-#include "vector_math.h"
+#include "elements.h"
 
 #include <math.h>
 
@@ -9,17 +9,17 @@
 enum { BLOCK = 256 };
 
 struct rms_norm_job {
-    float *out, *rstd;
+    struct array out;
+    float *rstd;
     const float *x, *weight;
     int64_t T, C;
     float eps;
 };
 
-BODY void forward_rows_body(const struct rms_norm_job *job, int64_t first, int64_t last) {
+BODY void norm_rows(const struct rms_norm_job *job, const int32_t dtype, int64_t first, int64_t last) {
     int64_t C = job->C;
     for (int64_t t = first; t < last; t++) {
         const float *x = job->x + t * C;
-        float *out = job->out + t * C;
         vector squares = {0};
         for (int64_t c = 0; c < C; c += LANES) {
             vector v = load_some(x + c, C - c);
@@ -28,8 +28,16 @@ BODY void forward_rows_body(const struct rms_norm_job *job, int64_t first, int64
         float rstd = 1.0f / sqrtf(lane_sum(squares) / (float)C + job->eps);
         job->rstd[t] = rstd;
         for (int64_t c = 0; c < C; c += LANES)
-            store_some(out + c, load_some(x + c, C - c) * splat(rstd) * load_some(job->weight + c, C - c), C - c);
+            store_elements(job->out.data, dtype, t * C + c,
+                           load_some(x + c, C - c) * splat(rstd) * load_some(job->weight + c, C - c), C - c);
     }
+}
+
+BODY void forward_rows_body(const struct rms_norm_job *job, int64_t first, int64_t last) {
+    if (job->out.dtype == GRAFT_F32)
+        norm_rows(job, GRAFT_F32, first, last);
+    else
+        norm_rows(job, GRAFT_BF16, first, last);
 }
 VARIANTS(forward_rows, (const struct rms_norm_job *job, int64_t first, int64_t last), (job, first, last))
 
@@ -39,14 +47,16 @@ static void forward_task(void *context, int64_t task) {
     forward_rows(job, task * rows, smaller(job->T, (task + 1) * rows));
 }
 
-void graft_rms_norm_forward(float *out, float *rstd, const float *x, const float *weight, int64_t T, int64_t C, float eps) {
+void graft_rms_norm_forward(struct array out, float *rstd, const float *x, const float *weight, int64_t T, int64_t C,
+                            float eps) {
     struct rms_norm_job job = {out, rstd, x, weight, T, C, eps};
     pool_run("rms norm", divide_up(T, rows_per_task(C)), forward_task, &job);
 }
 
 struct rms_norm_backward_job {
     float *dx, *dweight;
-    const float *dout, *x, *weight, *rstd;
+    struct matrix dout;
+    const float *x, *weight, *rstd;
     int64_t T, C;
 };
 
@@ -54,17 +64,17 @@ struct rms_norm_backward_job {
 BODY void backward_rows_body(const struct rms_norm_backward_job *job, int64_t first, int64_t last) {
     int64_t C = job->C;
     for (int64_t t = first; t < last; t++) {
-        const float *x = job->x + t * C, *dout = job->dout + t * C;
+        const float *x = job->x + t * C;
         float *dx = job->dx + t * C;
         float rstd = job->rstd[t];
         vector products = {0};
         for (int64_t c = 0; c < C; c += LANES) {
-            vector g = load_some(dout + c, C - c) * load_some(job->weight + c, C - c);
+            vector g = load_elements(job->dout.data, job->dout.dtype, t * C + c, C - c) * load_some(job->weight + c, C - c);
             products = g * load_some(x + c, C - c) + products;
         }
         float projection = lane_sum(products) * rstd * rstd / (float)C;
         for (int64_t c = 0; c < C; c += LANES) {
-            vector g = load_some(dout + c, C - c) * load_some(job->weight + c, C - c);
+            vector g = load_elements(job->dout.data, job->dout.dtype, t * C + c, C - c) * load_some(job->weight + c, C - c);
             vector v = g - load_some(x + c, C - c) * splat(projection);
             store_some(dx + c, v * splat(rstd), C - c);
         }
@@ -86,7 +96,7 @@ BODY void weight_channels_body(const struct rms_norm_backward_job *job, int64_t 
         vector partial = {0};
         for (int64_t t = block; t < smaller(T, block + BLOCK); t++) {
             vector n = load_some(job->x + t * C + c, C - c) * splat(job->rstd[t]);
-            partial = load_some(job->dout + t * C + c, C - c) * n + partial;
+            partial = load_elements(job->dout.data, job->dout.dtype, t * C + c, C - c) * n + partial;
         }
         total += partial;
     }
@@ -96,7 +106,7 @@ VARIANTS(weight_channels, (const struct rms_norm_backward_job *job, int64_t c), 
 
 static void weight_task(void *context, int64_t task) { weight_channels(context, task * LANES); }
 
-void graft_rms_norm_backward(float *dx, float *dweight, const float *dout, const float *x, const float *weight,
+void graft_rms_norm_backward(float *dx, float *dweight, struct matrix dout, const float *x, const float *weight,
                              const float *rstd, int64_t T, int64_t C) {
     struct rms_norm_backward_job job = {dx, dweight, dout, x, weight, rstd, T, C};
     // First, since dx may replace dout or x.

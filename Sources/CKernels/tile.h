@@ -5,7 +5,7 @@
 #ifndef GRAFT_TILE_H
 #define GRAFT_TILE_H
 
-#include "vector_math.h"
+#include "elements.h"
 
 #include <stdbool.h>
 
@@ -24,8 +24,8 @@ struct strided {
     int64_t row, column;
 };
 
-// c [rows, 16 vectors] = factor * a b, added to c where `accumulate`; rows and vectors are constants of the caller.
-BODY void tile_product(float *c, int64_t c_row, struct strided a, const float *b, int64_t b_row, int64_t depth, float factor,
+// c [rows, 16 vectors] = factor * a b, added to c where `accumulate`; rows, vectors and b's type are constants of the caller.
+BODY void tile_product(float *c, int64_t c_row, struct strided a, const struct matrix b, int64_t b_row, int64_t depth, float factor,
                        bool accumulate, const int rows, const int vectors) {
     vector sum[12][2];
 #pragma clang loop unroll(full)
@@ -35,7 +35,7 @@ BODY void tile_product(float *c, int64_t c_row, struct strided a, const float *b
     for (int64_t k = 0; k < depth; k++) {
         vector columns[2];
 #pragma clang loop unroll(full)
-        for (int j = 0; j < vectors; j++) columns[j] = load(b + k * b_row + j * LANES);
+        for (int j = 0; j < vectors; j++) columns[j] = load_elements(b.data, b.dtype, k * b_row + j * LANES, LANES);
 #pragma clang loop unroll(full)
         for (int r = 0; r < rows; r++)
 #pragma clang loop unroll(full)
@@ -51,8 +51,8 @@ BODY void tile_product(float *c, int64_t c_row, struct strided a, const float *b
 }
 
 // The same for any number of rows.
-BODY void strip_product(float *c, int64_t c_row, struct strided a, const float *b, int64_t b_row, int64_t rows, int64_t depth,
-                        float factor, bool accumulate, const int tile_rows, const int vectors) {
+BODY void strip_product(float *c, int64_t c_row, struct strided a, const struct matrix b, int64_t b_row, int64_t rows,
+                        int64_t depth, float factor, bool accumulate, const int tile_rows, const int vectors) {
     int64_t i = 0;
     for (; i + tile_rows <= rows; i += tile_rows, a.data += tile_rows * a.row)
         tile_product(c + i * c_row, c_row, a, b, b_row, depth, factor, accumulate, tile_rows, vectors);

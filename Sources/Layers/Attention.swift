@@ -52,16 +52,23 @@ public final class Attention: Module {
         ]
     }
 
-    /// `[T, hiddenSize]` to `[T, hiddenSize]`.
-    public func callAsFunction(_ x: Tensor, _ angles: RotaryAngles, _ context: ForwardContext) -> Tensor {
-        let q = queryProjection(x, context).rotated(by: angles, headDimension: shape.headDimension)
-        let k = keyProjection(x, context).rotated(by: angles, headDimension: shape.headDimension)
-        let v = valueProjection(x, context)
+    /// `[T, hiddenSize]` to `[T, hiddenSize]`, plus `residual`.
+    public func callAsFunction(
+        _ x: Tensor, _ angles: RotaryAngles, addedTo residual: Tensor, _ context: ForwardContext
+    ) -> Tensor {
+        // Queries and keys are rounded once, after they are rotated.
+        let projected = project(
+            x, through: [queryProjection, keyProjection, valueProjection], as: [.f32, .f32, context.activations],
+            context)
+        let rotated = projected[..<2].map {
+            $0.rotated(by: angles, headDimension: shape.headDimension, as: context.activations)
+        }
+        let (q, k, v) = (rotated[0], rotated[1], projected[2])
         let outside = context.keyValues?.outside(layer: layer) ?? []
         context.keyValues?.store(layer: layer, keys: k, values: v)
         let mixed = attention(
             q: q, k: k, v: v, layout: context.layout.attention, outside: outside, headDimension: shape.headDimension,
             scale: 1 / Float(shape.headDimension).squareRoot())
-        return outputProjection(mixed, context)
+        return outputProjection(mixed, addedTo: residual, context)
     }
 }

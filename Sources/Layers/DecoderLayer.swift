@@ -32,7 +32,7 @@ public final class DecoderLayer: Module {
     }
 
     private func forward(_ x: Tensor, _ angles: RotaryAngles, _ context: ForwardContext) -> Tensor {
-        let x = x + attention(inputNorm(x, context), angles, context)
-        return x + mlp(postAttentionNorm(x, context), context)
+        let x = attention(inputNorm(x, context), angles, addedTo: x, context)
+        return mlp(postAttentionNorm(x, context), addedTo: x, context)
     }
 }

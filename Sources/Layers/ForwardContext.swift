@@ -13,6 +13,8 @@ public struct ForwardContext {
     public var dropout: DropoutStep?
     /// Keep each layer's input only, and run the layer again in the backward pass.
     public var recomputesLayers: Bool
+    /// How products are computed.
+    public var precision: Precision
     /// Keys and values from outside the batch.
     public var keyValues: (any KeyValueStore)?
     /// Whether the batch is the few rows of a decoding step.
@@ -35,16 +37,21 @@ public struct ForwardContext {
     /// A context; without a tape nothing is recorded.
     public init(
         _ layout: SequenceLayout, tape: Tape? = nil, adapters: [String] = [], dropout: DropoutStep? = nil,
-        recomputesLayers: Bool = false, keyValues: (any KeyValueStore)? = nil, isDecoding: Bool = false
+        recomputesLayers: Bool = false, precision: Precision = .f32, keyValues: (any KeyValueStore)? = nil,
+        isDecoding: Bool = false
     ) {
         self.layout = layout
         self.tape = tape
         self.adapters = adapters
         self.dropout = dropout
         self.recomputesLayers = recomputesLayers
+        self.precision = precision
         self.keyValues = keyValues
         self.isDecoding = isDecoding
     }
+
+    /// How activations are stored between two products. A cache holds f32, and so do the few rows of a decoding step.
+    public var activations: DType { keyValues == nil && !isDecoding ? precision.activations : .f32 }
 
     /// A parameter's value, followed by the tape where there is one and the parameter is trainable.
     public func value(_ parameter: Parameter) -> Tensor { tape?.watch(parameter) ?? parameter.value }

@@ -21,8 +21,10 @@ public final class GatedMLP: Module {
         [("gate_proj", gateProjection), ("up_proj", upProjection), ("down_proj", downProjection)]
     }
 
-    /// `[T, hiddenSize]` to `[T, hiddenSize]`.
-    public func callAsFunction(_ x: Tensor, _ context: ForwardContext) -> Tensor {
-        downProjection(siluMultiply(gate: gateProjection(x, context), up: upProjection(x, context)), context)
+    /// `[T, hiddenSize]` to `[T, hiddenSize]`, plus `residual`.
+    public func callAsFunction(_ x: Tensor, addedTo residual: Tensor, _ context: ForwardContext) -> Tensor {
+        let types = [context.activations, context.activations]
+        let projected = project(x, through: [gateProjection, upProjection], as: types, context)
+        return downProjection(siluMultiply(gate: projected[0], up: projected[1]), addedTo: residual, context)
     }
 }

@@ -67,11 +67,32 @@ public final class Linear: Module {
                 switch $0 {
                 case .lowRank(let term): term
                 }
-            })
+            }, precision: context.precision)
     }
 
     /// `[T, in]` to `[T, out]`.
     public func callAsFunction(_ x: Tensor, _ context: ForwardContext) -> Tensor {
-        operands(context)(x, isDecoding: context.isDecoding)
+        project(x, through: [self], as: [.f32], context)[0]
     }
+
+    /// `[T, in]` to `[T, out]`, plus `residual`.
+    public func callAsFunction(_ x: Tensor, addedTo residual: Tensor, _ context: ForwardContext) -> Tensor {
+        let operands = operands(context)
+        if context.isDecoding { return residual + operands(x, isDecoding: true) }
+        return linear(x, through: [operands], addend: residual, as: [.f32])[0]
+    }
+}
+
+/// Layers that read the same rows `[T, in]`, in one op.
+///
+/// - Parameters:
+///   - x: the rows.
+///   - layers: the layers.
+///   - types: how each result is stored, outside decoding.
+///   - context: of the forward pass.
+/// - Returns: a result a layer.
+func project(_ x: Tensor, through layers: [Linear], as types: [DType], _ context: ForwardContext) -> [Tensor] {
+    let operands = layers.map { $0.operands(context) }
+    if context.isDecoding { return operands.map { $0(x, isDecoding: true) } }
+    return linear(x, through: operands, as: types)
 }

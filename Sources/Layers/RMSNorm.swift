@@ -16,8 +16,8 @@ public final class RMSNorm: Module {
     /// The weight.
     public var ownParameters: [(name: String, parameter: Parameter)] { [("weight", weight)] }
 
-    /// `[T, C]` to `[T, C]`.
+    /// `[T, C]` to `[T, C]`, stored as activations are.
     public func callAsFunction(_ x: Tensor, _ context: ForwardContext) -> Tensor {
-        rmsNorm(x, weight: context.value(weight), epsilon: epsilon)
+        rmsNorm(x, weight: context.value(weight), epsilon: epsilon, as: context.activations)
     }
 }

@@ -36,14 +36,14 @@ public final class CausalLM: Module {
     public func score(
         _ tokens: [Int32], rows: [Int32], targets: [Int32], coefficients: [Float]? = nil, _ context: ForwardContext
     ) -> (loss: Tensor?, scores: TokenScores) {
-        let hidden = gatherRows(model(tokens, context), rows)
+        let hidden = gatherRows(model(tokens, context), rows, as: context.activations)
         return headCrossEntropy(
             hidden, head: head.operands(context).selecting(rows: rows), targets: targets, coefficients: coefficients)
     }
 
     /// The logits `[rows, vocabulary]` of some rows of a batch: for generation and comparison, a few rows at a time.
     public func logits(_ tokens: [Int32], rows: [Int32], _ context: ForwardContext) -> Tensor {
-        let hidden = gatherRows(model(tokens, context), rows)
+        let hidden = gatherRows(model(tokens, context), rows, as: context.activations)
         return head.operands(context).selecting(rows: rows)(hidden, isDecoding: context.isDecoding)
     }
 }

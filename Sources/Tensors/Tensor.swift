@@ -9,11 +9,13 @@ import CKernels
 public struct Tensor {
     /// The sizes, outermost first.
     public let shape: [Int]
-    /// How an element is stored. All ops take f32; products also take a bf16 weight.
+    /// How an element is stored. All ops take f32; those of a layer also take and give bf16.
     public let dtype: DType
     let storage: Storage
     let offset: Int
     var position: TapePosition?
+    /// Makes the tensor again, for an op that would else keep it for its backward pass; set where that is cheap.
+    var rebuild: (() -> Tensor)?
 
     init(storage: Storage, offset: Int = 0, shape: [Int], dtype: DType, position: TapePosition? = nil) {
         self.storage = storage
@@ -147,4 +149,6 @@ public struct Tensor {
     var mutableFloats: UnsafeMutableBufferPointer<Float> { UnsafeMutableBufferPointer(start: floats, count: count) }
 
     var matrix: matrix { CKernels.matrix(data: raw, dtype: dtype.code) }
+
+    var array: CKernels.array { CKernels.array(data: raw, dtype: dtype.code) }
 }

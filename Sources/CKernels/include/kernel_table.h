@@ -21,6 +21,21 @@ struct matrix {
     int32_t dtype;
 };
 
+// A row-major array that a kernel writes, f32 or bf16: results are rounded to nearest even as they are stored.
+struct array {
+    void *data;
+    int32_t dtype;
+};
+
+// One summand of a product: factor * op(a) op(b), with op(a) [m, k] and op(b) [k, n]. Stored as such, or transposed: a as [k, m],
+// b as [n, k]. a is f32 or bf16.
+struct product_term {
+    struct matrix a, b;
+    int64_t k;
+    float factor;
+    bool a_transposed, b_transposed;
+};
+
 // What the caching allocator holds. `system_allocations` counts the calls that reached the system since the start.
 struct memory_statistics {
     size_t used_bytes;
@@ -110,51 +125,50 @@ struct kernel_table {
     double (*sum)(const float *a, int64_t n);
     double (*sum_of_squares)(const float *a, int64_t n);
 
-    // out [m, n] = factor * a [m, k] * b [n, k]^T, added to out where `accumulate`.
-    void (*matmul_nt)(float *out, const float *a, struct matrix b, int64_t m, int64_t n, int64_t k, float factor,
+    // out [m, n] = addend + the sum of the terms, in order; addend [m, n] is NULL for none, or out itself. With `bf16`, factors of
+    // products may be rounded to bf16 on the way in, which a processor's units for bf16 need; sums are always f32.
+    void (*matmul)(struct array out, const float *addend, const struct product_term *terms, int32_t count, int64_t m, int64_t n,
+                   bool bf16);
+    // out [m, n] = factor * a [m, k] b [n, k]^T, added to out where `accumulate`, for the few rows of a decoding step: reads each
+    // weight once. Its sums run in another order than those of matmul, but a row's result depends on that row only here too.
+    void (*matvec_nt)(float *out, const float *a, struct matrix b, int64_t m, int64_t n, int64_t k, float factor,
                       bool accumulate);
-    // out [m, n] = factor * a [m, k] * b [k, n]
-    void (*matmul_nn)(float *out, const float *a, struct matrix b, int64_t m, int64_t n, int64_t k, float factor,
-                      bool accumulate);
-    // out [m, n] = factor * a [t, m]^T * b [t, n]: the gradient of a weight, a sum over tokens.
-    void (*matmul_tn)(float *out, const float *a, const float *b, int64_t m, int64_t n, int64_t t, float factor,
-                      bool accumulate);
-    // As matmul_nt for the few rows of a decoding step: reads each weight once. Its sums run in another order than those of matmul_nt,
-    // but a row's result depends on that row only here too.
-    void (*matvec_nt)(float *out, const float *a, struct matrix b, int64_t m, int64_t n, int64_t k, float factor, bool accumulate);
 
     // out [R, C] = x[rows[i]]: embedding lookup, and selection of rows.
-    void (*gather_rows)(float *out, struct matrix x, const int32_t *rows, int64_t R, int64_t C);
+    void (*gather_rows)(struct array out, struct matrix x, const int32_t *rows, int64_t R, int64_t C);
     // out[rows[i]] += in[i], for each output row in rising i.
     void (*scatter_add_rows)(float *out, const float *in, const int32_t *rows, int64_t R, int64_t C);
     // out [T, C] += bias [C]
-    void (*add_bias)(float *out, const float *bias, int64_t T, int64_t C);
+    void (*add_bias)(struct array out, const float *bias, int64_t T, int64_t C);
     // out [C] += sum over t of in [T, C]
-    void (*sum_rows)(float *out, const float *in, int64_t T, int64_t C);
+    void (*sum_rows)(float *out, struct matrix in, int64_t T, int64_t C);
 
     // y = x * rstd * weight, rstd [T] = 1 / sqrt(mean(x^2) + eps)
-    void (*rms_norm_forward)(float *out, float *rstd, const float *x, const float *weight, int64_t T, int64_t C, float eps);
+    void (*rms_norm_forward)(struct array out, float *rstd, const float *x, const float *weight, int64_t T, int64_t C,
+                             float eps);
     // dx overwritten; dweight [C] added to, NULL where not wanted.
-    void (*rms_norm_backward)(float *dx, float *dweight, const float *dout, const float *x, const float *weight,
+    void (*rms_norm_backward)(float *dx, float *dweight, struct matrix dout, const float *x, const float *weight,
                               const float *rstd, int64_t T, int64_t C);
 
     // Rotates the pairs (i, i + rotary_dim / 2) of each head of x [T, H, D] by the angles whose cosines and sines are
     // [T, rotary_dim / 2]; channels past rotary_dim are copied. `inverse` rotates back (the gradient). out may be x.
-    void (*rotary)(float *out, const float *x, const float *cosines, const float *sines, int64_t T, int64_t H, int64_t D,
+    void (*rotary)(struct array out, struct matrix x, const float *cosines, const float *sines, int64_t T, int64_t H, int64_t D,
                    int64_t rotary_dim, bool inverse);
 
-    // out = silu(gate) * up, silu(g) = g / (1 + exp(-g))
-    void (*silu_multiply_forward)(float *out, const float *gate, const float *up, int64_t n);
-    void (*silu_multiply_backward)(float *dgate, float *dup, const float *dout, const float *gate, const float *up, int64_t n);
+    // out = silu(gate) * up, silu(g) = g / (1 + exp(-g)); all of one type.
+    void (*silu_multiply_forward)(struct array out, struct matrix gate, struct matrix up, int64_t n);
+    void (*silu_multiply_backward)(struct array dgate, struct array dup, struct matrix dout, struct matrix gate,
+                                   struct matrix up, int64_t n);
 
     // out [T, H, D], lse [T, H] (log of the sum of exponentials, for backward), q [T, H, D], k and v [T, K, D]; scores are
-    // scale * q k^T; query head h reads key head h / (H / K). Rows that no sequence covers come out as zeros.
-    void (*attention_forward)(float *out, float *lse, const float *q, const float *k, const float *v,
+    // scale * q k^T; query head h reads key head h / (H / K). Rows that no sequence covers come out as zeros. out, q, k and v are
+    // of one type.
+    void (*attention_forward)(struct array out, float *lse, struct matrix q, struct matrix k, struct matrix v,
                               const struct attention_layout *layout, int64_t T, int64_t H, int64_t K, int64_t D, float scale);
-    // dq, dk, dv overwritten; gradients of outside keys added to.
-    void (*attention_backward)(float *dq, float *dk, float *dv, const float *dout, const float *out, const float *lse,
-                               const float *q, const float *k, const float *v, const struct attention_layout *layout, int64_t T,
-                               int64_t H, int64_t K, int64_t D, float scale);
+    // dq, dk, dv overwritten; gradients of outside keys added to. All but lse are of one type.
+    void (*attention_backward)(struct array dq, struct array dk, struct array dv, struct matrix dout, struct matrix out,
+                               const float *lse, struct matrix q, struct matrix k, struct matrix v,
+                               const struct attention_layout *layout, int64_t T, int64_t H, int64_t K, int64_t D, float scale);
 
     // For each row i of logits [R, V]: logp[i] = log softmax(logits[i])[targets[i]]; entropy[i] = -sum p log p and
     // hits[i] = 1 where the target is the (first) largest logit, unless NULL. Where coefficients are given, logits[i] becomes
@@ -164,7 +178,7 @@ struct kernel_table {
 
     // Inverted dropout: element c of row t is kept with probability 1 - p and then divided by it. Kept or not depends on the key,
     // row_keys[t], positions[t] and c only (Philox 4x32-10: counter = (c / 4, position, row key low, row key high)). out may be x.
-    void (*dropout)(float *out, const float *x, const int64_t *row_keys, const int32_t *positions, float p, uint64_t key,
+    void (*dropout)(struct array out, struct matrix x, const int64_t *row_keys, const int32_t *positions, float p, uint64_t key,
                     int64_t T, int64_t C);
 
     // w, m, v updated in place from gradient g.

@@ -20,7 +20,8 @@ struct TapePosition {
 public final class Tape {
     private struct Entry {
         var inputs: [Int?]
-        var backward: ((Tensor) -> [Tensor?])?
+        var outputs = 1
+        var backward: (([Tensor?]) -> [Tensor?])?
         var parameter: Parameter?
     }
 
@@ -60,12 +61,22 @@ public final class Tape {
     ///   - backward: maps the gradient of the output to those of the inputs, in their order; nil where none is wanted.
     /// - Returns: the output with its place on the tape.
     public func record(_ output: Tensor, inputs: [Tensor], backward: @escaping (Tensor) -> [Tensor?]) -> Tensor {
+        record([output], inputs: inputs) { gradients in gradients[0].map(backward) ?? [] }[0]
+    }
+
+    /// Puts the outputs of an op that has several on the tape; `backward` gets nil for those that no gradient reaches.
+    func record(
+        _ outputs: [Tensor], inputs: [Tensor], backward: @escaping ([Tensor?]) -> [Tensor?]
+    ) -> [Tensor] {
         let indices = inputs.map { input -> Int? in
             guard let position = input.position else { return nil }
             precondition(position.tape === self, "an op mixes tensors of two tapes")
             return position.index
         }
-        return positioned(output, append(Entry(inputs: indices, backward: backward)))
+        // The entry of the first output is met last in the backward pass, when the gradients of all are there.
+        let first = append(Entry(inputs: indices, outputs: outputs.count, backward: backward))
+        for _ in outputs.dropFirst() { _ = append(Entry(inputs: [], outputs: 0)) }
+        return outputs.enumerated().map { positioned($1, first + $0) }
     }
 
     /// Runs the backward pass: adds d output / d parameter, times `gradient`, to each parameter's gradient.
@@ -81,11 +92,13 @@ public final class Tape {
         accumulate(seed, at: position.index)
         for index in stride(from: position.index, through: 0, by: -1) where !leaves.contains(index) {
             let entry = entries[index]
+            guard entry.outputs > 0 else { continue }
             entries[index].backward = nil
-            guard let gradient = gradients.removeValue(forKey: index) else { continue }
-            entry.parameter?.accumulate(gradient)
+            let gradients = (index..<index + entry.outputs).map { self.gradients.removeValue(forKey: $0) }
+            guard gradients.contains(where: { $0 != nil }) else { continue }
+            if let parameter = entry.parameter, let gradient = gradients[0] { parameter.accumulate(gradient) }
             guard let backward = entry.backward else { continue }
-            for (input, gradient) in zip(entry.inputs, backward(gradient)) {
+            for (input, gradient) in zip(entry.inputs, backward(gradients)) {
                 if let input, let gradient { accumulate(gradient, at: input) }
             }
         }
@@ -133,5 +146,19 @@ extension Tensor {
     func recorded(from inputs: [Tensor], backward: @escaping (Tensor) -> [Tensor?]) -> Tensor {
         guard let tape = inputs.lazy.compactMap({ $0.position?.tape }).first else { return self }
         return tape.record(self, inputs: inputs, backward: backward)
+    }
+
+    /// The tensor with a way to make it again. An op that needs it in its backward pass then keeps that way and not the numbers.
+    func rebuilt(by make: @escaping () -> Tensor) -> Tensor {
+        var copy = self
+        copy.rebuild = make
+        return copy
+    }
+
+    /// What an op keeps for its backward pass.
+    var kept: () -> Tensor {
+        if let rebuild { return rebuild }
+        let tensor = detached
+        return { tensor }
     }
 }

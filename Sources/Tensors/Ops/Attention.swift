@@ -120,30 +120,29 @@ public func attention(
     scale: Float
 ) -> Tensor {
     precondition(
-        k.shape == v.shape && q.rows == k.rows && q.columns % k.columns == 0 && k.columns % headDimension == 0,
+        k.shape == v.shape && q.rows == k.rows && q.columns % k.columns == 0 && k.columns % headDimension == 0
+            && q.dtype == k.dtype && k.dtype == v.dtype,
         "attention over q \(q.shape), k \(k.shape), v \(v.shape) in heads of \(headDimension)")
     let (T, D) = (Int64(q.rows), Int64(headDimension))
     let (H, K) = (Int64(q.columns) / D, Int64(k.columns) / D)
-    let out = Tensor(uninitialized: q.shape, device: q.device)
+    let out = Tensor(uninitialized: q.shape, dtype: q.dtype, device: q.device)
     let lse = Tensor(uninitialized: [q.rows, Int(H)], device: q.device)
     layout.withLayout(outside: outside.map { $0.pointers() }) {
-        q.device.kernels.attention_forward(out.floats, lse.floats, q.floats, k.floats, v.floats, $0, T, H, K, D, scale)
+        q.device.kernels.attention_forward(out.array, lse.floats, q.matrix, k.matrix, v.matrix, $0, T, H, K, D, scale)
     }
     let (query, key, value, result) = (q.detached, k.detached, v.detached, out)
     return out.recorded(from: [q, k, v] + outside.flatMap { [$0.keys, $0.values] }) { dout in
-        let (dq, dk) = (
-            Tensor(uninitialized: query.shape, device: query.device),
-            Tensor(uninitialized: key.shape, device: key.device)
-        )
-        let dv = Tensor(uninitialized: value.shape, device: value.device)
+        func empty(like x: Tensor) -> Tensor { Tensor(uninitialized: x.shape, dtype: x.dtype, device: x.device) }
+        let (dq, dk, dv) = (empty(like: query), empty(like: key), empty(like: value))
+        let upstream = dout.converted(to: query.dtype)
         let outsideGradients = outside.map { pair in
             pair.keys.isTracked || pair.values.isTracked
                 ? (keys: Tensor.zeros(pair.keys.shape), values: Tensor.zeros(pair.values.shape)) : nil
         }
         layout.withLayout(outside: zip(outside, outsideGradients).map { $0.pointers(gradients: $1) }) {
             query.device.kernels.attention_backward(
-                dq.floats, dk.floats, dv.floats, dout.floats, result.floats, lse.floats, query.floats, key.floats,
-                value.floats, $0, T, H, K, D, scale)
+                dq.array, dk.array, dv.array, upstream.matrix, result.matrix, lse.floats, query.matrix, key.matrix,
+                value.matrix, $0, T, H, K, D, scale)
         }
         return [dq, dk, dv] + outsideGradients.flatMap { [$0?.keys, $0?.values] }
     }

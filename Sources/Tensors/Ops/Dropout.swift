@@ -32,9 +32,9 @@ public struct DropoutMask {
     /// `x` with dropped elements zero and kept ones divided by the probability to keep. Linear, so its gradient is itself.
     func callAsFunction(_ x: Tensor) -> Tensor {
         precondition(x.rows == rowKeys.count, "a dropout mask for \(rowKeys.count) rows on shape \(x.shape)")
-        let out = Tensor(uninitialized: x.shape, device: x.device)
+        let out = Tensor(uninitialized: x.shape, dtype: x.dtype, device: x.device)
         x.device.kernels.dropout(
-            out.floats, x.floats, rowKeys, positions, probability, key.value, Int64(x.rows), Int64(x.columns))
+            out.array, x.matrix, rowKeys, positions, probability, key.value, Int64(x.rows), Int64(x.columns))
         return out
     }
 }

@@ -4,6 +4,7 @@ extension Tensor {
     /// `a + b`, elementwise, of one shape. Gradient: that of the sum, to both.
     public static func + (a: Tensor, b: Tensor) -> Tensor {
         precondition(a.shape == b.shape, "cannot add shapes \(a.shape) and \(b.shape)")
+        let (a, b) = (a.inF32, b.inF32)
         let out = Tensor(uninitialized: a.shape, device: a.device)
         a.device.kernels.add(out.floats, a.floats, b.floats, Int64(a.count))
         return out.recorded(from: [a, b]) { [$0, $0] }
@@ -14,6 +15,12 @@ extension Tensor {
         let out = Tensor(uninitialized: shape, device: device)
         device.kernels.scale(out.floats, floats, factor, Int64(count))
         return out.recorded(from: [self]) { [$0.scaled(by: factor)] }
+    }
+
+    /// The same numbers as f32, in their place on the tape.
+    private var inF32: Tensor {
+        guard dtype != .f32 else { return self }
+        return converted(to: .f32).recorded(from: [self]) { [$0] }
     }
 
     /// Adds `factor · other` into this tensor's memory: for gradients and optimizer states, never for a tensor on a tape.
@@ -29,19 +36,23 @@ extension Tensor {
     public var sumOfSquares: Double { device.kernels.sum_of_squares(floats, Int64(count)) }
 }
 
-/// The gated activation of Llama's MLP: `silu(gate) · up`, where `silu(g) = g / (1 + e^-g)`. Both inputs of one shape.
+/// The gated activation of Llama's MLP: `silu(gate) · up`, where `silu(g) = g / (1 + e^-g)`. Both inputs of one shape and type.
 public func siluMultiply(gate: Tensor, up: Tensor) -> Tensor {
-    precondition(gate.shape == up.shape, "gate of shape \(gate.shape), up of shape \(up.shape)")
-    let out = Tensor(uninitialized: gate.shape, device: gate.device)
-    gate.device.kernels.silu_multiply_forward(out.floats, gate.floats, up.floats, Int64(gate.count))
+    precondition(
+        gate.shape == up.shape && gate.dtype == up.dtype,
+        "gate of shape \(gate.shape) in \(gate.dtype), up of shape \(up.shape) in \(up.dtype)")
     let (g, u) = (gate.detached, up.detached)
-    return out.recorded(from: [gate, up]) { dout in
-        // In the forward pass this was: out = silu(gate) * up.
-        let (dgate, dup) = (
-            Tensor(uninitialized: g.shape, device: g.device), Tensor(uninitialized: u.shape, device: u.device)
-        )
-        g.device.kernels.silu_multiply_backward(
-            dgate.floats, dup.floats, dout.floats, g.floats, u.floats, Int64(g.count))
-        return [dgate, dup]
+    func empty() -> Tensor { Tensor(uninitialized: g.shape, dtype: g.dtype, device: g.device) }
+    let forward = {
+        let out = empty()
+        g.device.kernels.silu_multiply_forward(out.array, g.matrix, u.matrix, Int64(g.count))
+        return out
     }
+    return forward().recorded(from: [gate, up]) { dout in
+        // In the forward pass this was: out = silu(gate) * up.
+        let (dgate, dup) = (empty(), empty())
+        g.device.kernels.silu_multiply_backward(
+            dgate.array, dup.array, dout.converted(to: g.dtype).matrix, g.matrix, u.matrix, Int64(g.count))
+        return [dgate, dup]
+    }.rebuilt(by: forward)
 }

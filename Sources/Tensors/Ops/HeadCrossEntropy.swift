@@ -59,17 +59,20 @@ private struct HeadPass {
         self.head = head
         let zeros = [Float](repeating: 0, count: h.rows)
         scores = TokenScores(logProbabilities: zeros, entropies: zeros, hits: zeros)
-        inputGradient = wantsInput ? Tensor(uninitialized: h.shape, device: h.device) : nil
+        inputGradient = wantsInput ? Tensor(uninitialized: h.shape, dtype: h.dtype, device: h.device) : nil
         headGradients = head.tensors.map { _ in nil }
     }
 
     mutating func run(_ rows: Range<Int>, targets: ArraySlice<Int32>, coefficients: ArraySlice<Float>?) {
         let x = h[rows: rows]
         let head = head.selecting(rows: Array(Int32(rows.lowerBound)..<Int32(rows.upperBound)))
-        let (logits, hidden) = head.forward(x, isDecoding: false)
+        let (logits, hidden) = head.forward(x)
         score(logits, rows, Array(targets), coefficients.map(Array.init))
         guard coefficients != nil else { return }
-        let gradients = head.gradients(logits, x: x, hidden: hidden, wantsInput: inputGradient != nil)
+        let gradients = LinearGradient(
+            layers: [head], hidden: [hidden], input: { x }, inputType: x.dtype, wantsInput: inputGradient != nil)([
+                logits
+            ])
         if let dx = gradients[0], let inputGradient { inputGradient[rows: rows].copyElements(from: dx) }
         for (index, gradient) in gradients.dropFirst().enumerated() {
             guard let gradient else { continue }

@@ -1,165 +1,156 @@
 import CKernels
 
-/// One low-rank term of a linear layer: `scale · dropout(x) Aᵀ Bᵀ` (Hu et al. 2021).
-public struct LowRankTerm {
-    /// `[r, in]`.
-    public var a: Tensor
-    /// `[out, r]`.
-    public var b: Tensor
-    /// `lora_alpha / r`, or `lora_alpha / sqrt(r)` for rsLoRA.
-    public var scale: Float
-    /// Applied to x before A; nil for none.
-    public var dropout: DropoutMask?
-
-    /// Makes a term.
-    public init(a: Tensor, b: Tensor, scale: Float, dropout: DropoutMask? = nil) {
-        precondition(a.rows == b.columns, "A of shape \(a.shape) and B of shape \(b.shape) do not multiply")
-        self.a = a
-        self.b = b
-        self.scale = scale
-        self.dropout = dropout
+/// Linear layers that read the same input, in one op: `yᵢ = x Wᵢᵀ + biasᵢ + Σ scale · dropout(x) Aᵢᵀ Bᵢᵀ`.
+///
+/// Their gradients of x are one product of several terms, so x's gradient is written once however many layers and adapters there are.
+///
+/// - Parameters:
+///   - x: `[T, in]`.
+///   - layers: what each multiplies by.
+///   - addend: `[T, out]` in f32, added to the output of a single layer: the residual stream.
+///   - types: how each output is stored.
+/// - Returns: an output a layer.
+public func linear(
+    _ x: Tensor, through layers: [LinearOperands], addend: Tensor? = nil, as types: [DType]
+) -> [Tensor] {
+    precondition(layers.count == types.count && (addend == nil || layers.count == 1), "an addend is for one layer")
+    let passes = zip(layers, types).map { $0.forward(x, addend: addend?.detached, as: $1) }
+    let outputs = passes.map(\.y)
+    guard let tape = (([x] + (addend.map { [$0] } ?? [])) + layers.flatMap(\.tensors)).firstTape else { return outputs }
+    let gradient = LinearGradient(
+        layers: layers, hidden: passes.map(\.hidden), input: x.kept, inputType: x.dtype, wantsInput: x.isTracked)
+    let inputs = [x] + (addend.map { [$0] } ?? []) + layers.flatMap(\.tensors)
+    return tape.record(outputs, inputs: inputs) { upstream in
+        var gradients = gradient(upstream)
+        // The addend's gradient is that of the output.
+        if addend != nil { gradients.insert(upstream[0], at: 1) }
+        return gradients
     }
 }
 
-/// Everything a linear layer multiplies by: `y = x Wᵀ + bias + Σ scale · dropout(x) Aᵀ Bᵀ`.
-///
-/// One value, so that a single op computes it (and its gradient) whatever adapters are active: ``callAsFunction(_:)`` for a layer, and
-/// the chunked head of ``headCrossEntropy(_:head:targets:coefficients:)``.
-public struct LinearOperands {
-    /// `[out, in]`, f32 or bf16.
-    public var weight: Tensor
-    /// `[out]`, or nil.
-    public var bias: Tensor?
-    /// Terms in the order they apply.
-    public var lowRank: [LowRankTerm]
-
-    /// Collects operands.
-    public init(weight: Tensor, bias: Tensor? = nil, lowRank: [LowRankTerm] = []) {
-        for term in lowRank {
-            precondition(
-                term.a.columns == weight.columns && term.b.rows == weight.rows,
-                "A of shape \(term.a.shape) and B of shape \(term.b.shape) on a weight of shape \(weight.shape)")
-        }
-        self.weight = weight
-        self.bias = bias
-        self.lowRank = lowRank
-    }
-
-    /// The same operands for some rows of the batch: dropout goes by row, all else is shared.
-    public func selecting(rows: [Int32]) -> LinearOperands {
-        var copy = self
-        for index in copy.lowRank.indices {
-            copy.lowRank[index].dropout = lowRank[index].dropout?.selecting(rows: rows)
-        }
-        return copy
-    }
-
-    /// The tensors that can have a gradient, in the order of ``gradients(_:x:hidden:wantsInput:)``.
-    var tensors: [Tensor] { [weight] + (bias.map { [$0] } ?? []) + lowRank.flatMap { [$0.a, $0.b] } }
-
-    var isTracked: Bool { tensors.contains { $0.isTracked } }
-
+extension LinearOperands {
     /// `y [T, out]` for `x [T, in]`, recorded on the tape.
     ///
     /// - Parameters:
     ///   - x: the input.
     ///   - isDecoding: whether these are the few rows of a decoding step, which have a kernel of their own.
-    /// - Returns: y.
+    /// - Returns: y, in f32.
     public func callAsFunction(_ x: Tensor, isDecoding: Bool = false) -> Tensor {
-        let (y, hidden) = forward(x, isDecoding: isDecoding)
-        let input = x.detached
-        let wantsInput = x.isTracked
-        let operands = self
-        return y.recorded(from: [x] + tensors) { dy in
-            operands.gradients(dy, x: input, hidden: hidden, wantsInput: wantsInput)
-        }
+        guard isDecoding else { return linear(x, through: [self], as: [.f32])[0] }
+        let (y, hidden) = decode(x)
+        let gradient = LinearGradient(
+            layers: [self], hidden: [hidden], input: x.kept, inputType: x.dtype, wantsInput: x.isTracked)
+        return y.recorded(from: [x] + tensors) { gradient([$0]) }
     }
 
     /// The product, and each term's `dropout(x) Aᵀ [T, r]` for the backward pass.
-    func forward(_ x: Tensor, isDecoding: Bool) -> (y: Tensor, hidden: [Tensor]) {
+    func forward(_ x: Tensor, addend: Tensor? = nil, as type: DType = .f32) -> (y: Tensor, hidden: [Tensor]) {
         precondition(x.columns == weight.columns, "an input of shape \(x.shape) for a weight of shape \(weight.shape)")
-        let kernels = x.device.kernels
-        let T = Int64(x.rows)
-        let y = Tensor(uninitialized: [x.rows, weight.rows], device: x.device)
-        func product(_ out: Tensor, _ a: Tensor, _ b: Tensor, factor: Float = 1, accumulates: Bool = false) {
-            let (n, k) = (Int64(b.rows), Int64(b.columns))
-            if isDecoding {
-                kernels.matvec_nt(out.floats, a.floats, b.matrix, T, n, k, factor, accumulates)
-            } else {
-                kernels.matmul_nt(out.floats, a.floats, b.matrix, T, n, k, factor, accumulates)
-            }
+        let hidden = lowRank.map { term in
+            product(
+                [ProductTerm(a: term.dropout.map { $0(x) } ?? x, b: term.a, transposesB: true)],
+                as: precision.activations, precision: precision)
         }
-        product(y, x, weight)
-        if let bias { kernels.add_bias(y.floats, bias.floats, T, Int64(weight.rows)) }
-        let hidden = lowRank.map { term -> Tensor in
+        let terms = zip(lowRank, hidden).map { ProductTerm(a: $1, b: $0.b, factor: $0.scale, transposesB: true) }
+        let y = product(
+            [ProductTerm(a: x, b: weight, transposesB: true)] + terms, addend: addend, as: type, precision: precision)
+        addBias(to: y)
+        return (y, hidden)
+    }
+
+    /// The same for a few rows, which reads each weight once.
+    private func decode(_ x: Tensor) -> (y: Tensor, hidden: [Tensor]) {
+        precondition(x.columns == weight.columns, "an input of shape \(x.shape) for a weight of shape \(weight.shape)")
+        func product(_ a: Tensor, _ b: Tensor, into out: Tensor, factor: Float = 1, accumulates: Bool = false) {
+            a.device.kernels.matvec_nt(
+                out.floats, a.floats, b.matrix, Int64(a.rows), Int64(b.rows), Int64(b.columns), factor, accumulates)
+        }
+        let y = Tensor(uninitialized: [x.rows, weight.rows], device: x.device)
+        product(x, weight, into: y)
+        addBias(to: y)
+        let hidden = lowRank.map { term in
             let u = Tensor(uninitialized: [x.rows, term.a.rows], device: x.device)
-            let dropped = term.dropout.map { $0(x) } ?? x
-            product(u, dropped, term.a)
-            product(y, u, term.b, factor: term.scale, accumulates: true)
+            product(term.dropout.map { $0(x) } ?? x, term.a, into: u)
+            product(u, term.b, into: y, factor: term.scale, accumulates: true)
             return u
         }
         return (y, hidden)
     }
 
-    /// The gradients of x and of ``tensors``, given that of y; nil where nothing asks for one.
-    ///
-    /// In the forward pass this was: y = x Wᵀ + bias + Σ s u Bᵀ with u = dropout(x) Aᵀ.
-    /// So we have: dx = dy W + Σ dropout(du A), du = s dy B; dW = dyᵀ x, dB = s dyᵀ u, dA = duᵀ dropout(x).
-    func gradients(_ dy: Tensor, x: Tensor, hidden: [Tensor], wantsInput: Bool) -> [Tensor?] {
-        let kernels = x.device.kernels
-        let (T, out, inner) = (Int64(x.rows), Int64(weight.rows), Int64(weight.columns))
-        var dx: Tensor?
-        if wantsInput {
-            let gradient = Tensor(uninitialized: x.shape, device: x.device)
-            kernels.matmul_nn(gradient.floats, dy.floats, weight.matrix, T, inner, out, 1, false)
-            dx = gradient
-        }
-        var gradients: [Tensor?] = [weight.isTracked ? transposedProduct(dy, x) : nil]
-        if let bias {
-            let gradient = bias.isTracked ? Tensor.zeros(bias.shape, device: x.device) : nil
-            if let gradient { kernels.sum_rows(gradient.floats, dy.floats, T, out) }
-            gradients.append(gradient)
-        }
-        for (term, u) in zip(lowRank, hidden) {
-            let dropped = term.a.isTracked ? (term.dropout.map { $0(x) } ?? x) : x
-            let du = Tensor(uninitialized: u.shape, device: x.device)
-            if term.a.isTracked || wantsInput {
-                kernels.matmul_nn(du.floats, dy.floats, term.b.matrix, T, Int64(u.columns), out, term.scale, false)
+    private func addBias(to y: Tensor) {
+        if let bias { y.device.kernels.add_bias(y.array, bias.floats, Int64(y.rows), Int64(y.columns)) }
+    }
+}
+
+/// The backward pass of ``linear(_:through:addend:as:)``.
+///
+/// In the forward pass this was: yᵢ = x Wᵢᵀ + biasᵢ + Σ s u Bᵀ with u = dropout(x) Aᵀ.
+/// So we have: dx = Σᵢ dyᵢ Wᵢ + Σ dropout(du A), du = s dy B; dW = dyᵀ x, dbias = Σ dy, dB = s dyᵀ u, dA = duᵀ dropout(x).
+struct LinearGradient {
+    let layers: [LinearOperands]
+    let hidden: [[Tensor]]
+    let input: () -> Tensor
+    let inputType: DType
+    let wantsInput: Bool
+
+    /// The gradients of x and of each layer's tensors, given those of the outputs; nil where nothing asks for one.
+    func callAsFunction(_ upstream: [Tensor?]) -> [Tensor?] {
+        let readsInput = layers.contains { $0.weight.isTracked || $0.lowRank.contains { $0.a.isTracked } }
+        let x = readsInput ? input() : nil
+        var terms: [ProductTerm] = []
+        var dropped: Tensor?
+        var gradients: [Tensor?] = []
+        for (layer, (dy, hidden)) in zip(layers, zip(upstream, hidden)) {
+            guard let dy else {
+                gradients += layer.tensors.map { _ in nil }
+                continue
             }
-            gradients.append(term.a.isTracked ? transposedProduct(du, dropped) : nil)
-            gradients.append(term.b.isTracked ? transposedProduct(dy, u, factor: term.scale) : nil)
-            if let dx { addInputGradient(of: term, du, into: dx) }
+            if wantsInput { terms.append(ProductTerm(a: dy, b: layer.weight)) }
+            gradients.append(layer.weight.isTracked ? x.map { layer.sumOverTokens(dy, $0) } : nil)
+            if let bias = layer.bias { gradients.append(bias.isTracked ? dy.sumOfRows : nil) }
+            for (term, u) in zip(layer.lowRank, hidden) {
+                let du = layer.hiddenGradient(dy, term)
+                let seen = term.a.isTracked ? x.map { x in term.dropout.map { $0(x) } ?? x } : nil
+                gradients.append(seen.map { layer.sumOverTokens(du, $0) })
+                gradients.append(term.b.isTracked ? layer.sumOverTokens(dy, u, factor: term.scale) : nil)
+                guard wantsInput else { continue }
+                if let dropout = term.dropout {
+                    let gradient = dropout(product([ProductTerm(a: du, b: term.a)], precision: layer.precision))
+                    if let dropped { dropped.addInPlace(gradient) } else { dropped = gradient }
+                } else {
+                    terms.append(ProductTerm(a: du, b: term.a))
+                }
+            }
         }
+        let precision = layers[0].precision
+        let dx = terms.isEmpty ? nil : product(terms, addend: dropped, as: inputType, precision: precision)
         return [dx] + gradients
     }
+}
 
-    private func addInputGradient(of term: LowRankTerm, _ du: Tensor, into dx: Tensor) {
-        let kernels = dx.device.kernels
-        let (T, r, inner) = (Int64(du.rows), Int64(du.columns), Int64(weight.columns))
-        guard let dropout = term.dropout else {
-            kernels.matmul_nn(dx.floats, du.floats, term.a.matrix, T, inner, r, 1, true)
-            return
-        }
-        let gradient = Tensor(uninitialized: dx.shape, device: dx.device)
-        kernels.matmul_nn(gradient.floats, du.floats, term.a.matrix, T, inner, r, 1, false)
-        dx.addInPlace(dropout(gradient))
+extension LinearOperands {
+    /// `du = s dy B`.
+    fileprivate func hiddenGradient(_ dy: Tensor, _ term: LowRankTerm) -> Tensor {
+        product(
+            [ProductTerm(a: dy, b: term.b, factor: term.scale)], as: precision.activations, precision: precision)
+    }
+
+    /// `factor · aᵀ b` for `a [T, m]` and `b [T, n]`: the gradient of a weight `[m, n]`.
+    fileprivate func sumOverTokens(_ a: Tensor, _ b: Tensor, factor: Float = 1) -> Tensor {
+        product([ProductTerm(a: a, b: b, factor: factor, transposesA: true)], precision: precision)
     }
 }
 
-/// `factor · aᵀ b` for `a [t, m]` and `b [t, n]`: `[m, n]`, a sum over tokens.
-func transposedProduct(_ a: Tensor, _ b: Tensor, factor: Float = 1) -> Tensor {
-    precondition(a.rows == b.rows, "a sum over the rows of shapes \(a.shape) and \(b.shape)")
-    let out = Tensor(uninitialized: [a.columns, b.columns], device: a.device)
-    a.device.kernels.matmul_tn(
-        out.floats, a.floats, b.floats, Int64(a.columns), Int64(b.columns), Int64(a.rows), factor, false)
-    return out
+extension Tensor {
+    /// The sum over the rows of a matrix, in f32.
+    fileprivate var sumOfRows: Tensor {
+        let sum = Tensor.zeros([columns], device: device)
+        device.kernels.sum_rows(sum.floats, matrix, Int64(rows), Int64(columns))
+        return sum
+    }
 }
 
-/// `a b` for matrices `a [m, k]` and `b [k, n]`, off the tape: merging adapters into weights.
-public func matrixProduct(_ a: Tensor, _ b: Tensor) -> Tensor {
-    precondition(a.columns == b.rows, "cannot multiply shapes \(a.shape) and \(b.shape)")
-    let out = Tensor(uninitialized: [a.rows, b.columns], device: a.device)
-    a.device.kernels.matmul_nn(
-        out.floats, a.floats, b.matrix, Int64(a.rows), Int64(b.columns), Int64(a.columns), 1, false)
-    return out
+extension Sequence where Element == Tensor {
+    /// The tape that any of them is on.
+    fileprivate var firstTape: Tape? { lazy.compactMap { $0.position?.tape }.first }
 }

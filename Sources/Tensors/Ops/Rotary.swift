@@ -35,20 +35,21 @@ public struct RotaryAngles {
 extension Tensor {
     /// Rotates each head's pairs of channels `(i, i + d/2)` by the row's angles (Su et al. 2021, in Hugging Face's channel order).
     ///
-    /// Shape `[T, heads · headDimension]`. Gradient: the rotation back.
-    public func rotated(by angles: RotaryAngles, headDimension: Int) -> Tensor {
+    /// Shape `[T, heads · headDimension]`; the result is stored as `type`, or as this tensor is. Gradient: the rotation back.
+    public func rotated(by angles: RotaryAngles, headDimension: Int, as type: DType? = nil) -> Tensor {
         precondition(
             columns % headDimension == 0 && angles.cosines.rows == rows && 2 * angles.cosines.columns <= headDimension,
             "rows of shape \(shape) in heads of \(headDimension) with angles of shape \(angles.cosines.shape)")
-        return rotated(by: angles, headDimension: headDimension, inverse: false).recorded(from: [self]) { dout in
-            [dout.rotated(by: angles, headDimension: headDimension, inverse: true)]
+        let result = rotated(by: angles, headDimension: headDimension, inverse: false, as: type ?? dtype)
+        return result.recorded(from: [self]) { dout in
+            [dout.rotated(by: angles, headDimension: headDimension, inverse: true, as: dout.dtype)]
         }
     }
 
-    private func rotated(by angles: RotaryAngles, headDimension: Int, inverse: Bool) -> Tensor {
-        let out = Tensor(uninitialized: shape, device: device)
+    private func rotated(by angles: RotaryAngles, headDimension: Int, inverse: Bool, as type: DType) -> Tensor {
+        let out = Tensor(uninitialized: shape, dtype: type, device: device)
         device.kernels.rotary(
-            out.floats, floats, angles.cosines.floats, angles.sines.floats, Int64(rows), Int64(columns / headDimension),
+            out.array, matrix, angles.cosines.floats, angles.sines.floats, Int64(rows), Int64(columns / headDimension),
             Int64(headDimension), Int64(2 * angles.cosines.columns), inverse)
         return out
     }

@@ -5,16 +5,18 @@ import CKernels
 /// - Parameters:
 ///   - matrix: `[N, C]`, f32 or bf16.
 ///   - rows: numbers below N.
-/// - Returns: `[rows.count, C]`, f32. Gradient: the rows' gradients added where they came from, in rising order of `i`.
-public func gatherRows(_ matrix: Tensor, _ rows: [Int32]) -> Tensor {
+///   - type: how the result is stored.
+/// - Returns: `[rows.count, C]`. Gradient: the rows' gradients added where they came from, in rising order of `i`.
+public func gatherRows(_ matrix: Tensor, _ rows: [Int32], as type: DType = .f32) -> Tensor {
     precondition(rows.allSatisfy { $0 >= 0 && $0 < matrix.rows }, "a row outside a matrix of shape \(matrix.shape)")
     let C = Int64(matrix.columns)
-    let out = Tensor(uninitialized: [rows.count, matrix.columns], device: matrix.device)
-    matrix.device.kernels.gather_rows(out.floats, matrix.matrix, rows, Int64(rows.count), C)
+    let out = Tensor(uninitialized: [rows.count, matrix.columns], dtype: type, device: matrix.device)
+    matrix.device.kernels.gather_rows(out.array, matrix.matrix, rows, Int64(rows.count), C)
     let shape = matrix.shape
     return out.recorded(from: [matrix]) { dout in
         let dmatrix = Tensor.zeros(shape, device: dout.device)
-        dout.device.kernels.scatter_add_rows(dmatrix.floats, dout.floats, rows, Int64(rows.count), C)
+        dout.device.kernels.scatter_add_rows(
+            dmatrix.floats, dout.converted(to: .f32).floats, rows, Int64(rows.count), C)
         return [dmatrix]
     }
 }
