@@ -13,8 +13,8 @@ public struct ForwardContext {
     public var dropout: DropoutStep?
     /// Keep each layer's input only, and run the layer again in the backward pass.
     public var recomputesLayers: Bool
-    /// How products are computed.
-    public var precision: Precision
+    /// How products are computed. A model sets it in every pass of its own.
+    public private(set) var precision = Precision.f32
     /// Keys and values from outside the batch.
     public var keyValues: (any KeyValueStore)?
     /// Whether the batch is the few rows of a decoding step.
@@ -37,7 +37,7 @@ public struct ForwardContext {
     /// A context; without a tape nothing is recorded.
     public init(
         _ layout: SequenceLayout, tape: Tape? = nil, adapters: [String] = [], dropout: DropoutStep? = nil,
-        recomputesLayers: Bool = false, precision: Precision = .f32, keyValues: (any KeyValueStore)? = nil,
+        recomputesLayers: Bool = false, keyValues: (any KeyValueStore)? = nil,
         isDecoding: Bool = false
     ) {
         self.layout = layout
@@ -45,7 +45,6 @@ public struct ForwardContext {
         self.adapters = adapters
         self.dropout = dropout
         self.recomputesLayers = recomputesLayers
-        self.precision = precision
         self.keyValues = keyValues
         self.isDecoding = isDecoding
     }
@@ -62,6 +61,13 @@ public struct ForwardContext {
         return DropoutMask(
             probability: probability, key: RandomKey(seed: dropout.seed, purpose: path, step: dropout.step),
             rowKeys: layout.rowKeys, positions: layout.positions)
+    }
+
+    /// The same pass with products computed so.
+    public func computing(in precision: Precision) -> ForwardContext {
+        var copy = self
+        copy.precision = precision
+        return copy
     }
 
     func with(tape: Tape?) -> ForwardContext {

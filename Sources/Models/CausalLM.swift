@@ -3,6 +3,8 @@ import Tensors
 
 /// A decoder with a language-model head: next-token probabilities.
 public final class CausalLM: Module {
+    /// How products are computed, in every pass of this model.
+    public let precision: Precision
     /// The model's shape.
     public let configuration: DecoderConfiguration
     /// The trunk.
@@ -11,8 +13,11 @@ public final class CausalLM: Module {
     public let head: Linear
 
     /// Reads the weights: `model.…`, and `lm_head` where it is not tied.
-    public init(_ source: any ParameterSource, _ configuration: DecoderConfiguration) throws {
+    public init(
+        _ source: any ParameterSource, _ configuration: DecoderConfiguration, precision: Precision = .f32
+    ) throws {
         let scope = ParameterScope(source)
+        self.precision = precision
         self.configuration = configuration
         model = try DecoderModel(scope["model"], configuration)
         head =
@@ -36,6 +41,7 @@ public final class CausalLM: Module {
     public func score(
         _ tokens: [Int32], rows: [Int32], targets: [Int32], coefficients: [Float]? = nil, _ context: ForwardContext
     ) -> (loss: Tensor?, scores: TokenScores) {
+        let context = context.computing(in: precision)
         let hidden = gatherRows(model(tokens, context), rows, as: context.activations)
         return headCrossEntropy(
             hidden, head: head.operands(context).selecting(rows: rows), targets: targets, coefficients: coefficients)
@@ -43,6 +49,7 @@ public final class CausalLM: Module {
 
     /// The logits `[rows, vocabulary]` of some rows of a batch: for generation and comparison, a few rows at a time.
     public func logits(_ tokens: [Int32], rows: [Int32], _ context: ForwardContext) -> Tensor {
+        let context = context.computing(in: precision)
         let hidden = gatherRows(model(tokens, context), rows, as: context.activations)
         return head.operands(context).selecting(rows: rows)(hidden, isDecoding: context.isDecoding)
     }

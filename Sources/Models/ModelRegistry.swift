@@ -16,14 +16,17 @@ public enum ModelRegistry {
     /// - Parameters:
     ///   - path: any of the three.
     ///   - weights: how matrices are stored in memory; norms and biases stay f32.
+    ///   - precision: how products are computed.
     /// - Returns: the model, with every checkpoint key accounted for.
     /// - Throws: `InputError` that names the file and the key, tensor or family at fault.
-    public static func load(_ path: String, weights: DType = .f32) throws -> LoadedModel {
+    public static func load(
+        _ path: String, weights: DType = .f32, precision: Precision = .f32
+    ) throws -> LoadedModel {
         let checkpoint = try openCheckpoint(path)
         let family = try family(of: checkpoint)
         let configuration = try configuration(of: checkpoint, family)
         let parameters = CheckpointParameters(checkpoint, family: family, configuration, weights: weights)
-        let model = try CausalLM(parameters, configuration)
+        let model = try CausalLM(parameters, configuration, precision: precision)
         try parameters.checkAllRead()
         return LoadedModel(model: model, family: family, checkpoint: checkpoint, weights: weights)
     }

@@ -19,6 +19,7 @@ struct RecipeRules {
     ///
     /// - Throws: ``InputError`` at the key that has to change.
     func settle(_ recipe: inout Recipe) throws {
+        settleStorage(&recipe)
         try settleBatches(&recipe.dataset)
         try settleSchedule(&recipe.optimizer)
         try checkOptimizer(recipe.optimizer)
@@ -29,6 +30,12 @@ struct RecipeRules {
 
     private func fault(_ key: String, _ message: String, hint: String? = nil) -> InputError {
         (places[key] ?? RecipePlace(file: file)).fault(message, hint: hint)
+    }
+
+    /// Frozen weights are stored as products take them.
+    private func settleStorage(_ recipe: inout Recipe) {
+        guard recipe.model.precision == .bf16, recipe.adapter != nil, places["model.weights"] == nil else { return }
+        recipe.model.weights = .bf16
     }
 
     private func settleBatches(_ dataset: inout DatasetSettings) throws {

@@ -94,9 +94,9 @@ struct BadRecipe: CustomTestStringConvertible, Sendable {
                 "--set optimizer.schedule=cosin: `optimizer.schedule` must be `constant`, `linear`, `cosine`, `inverse_sqrt` or `warmup_stable_decay`, not `cosin`. did you mean `cosine`?"
         ),
         BadRecipe(
-            overrides: ["model.precision=bf16"],
+            overrides: ["model.precision=fp16"],
             expected:
-                "--set model.precision=bf16: `model.precision: bf16` is not there: this version computes in f32. `model.weights: bf16` halves the memory of the frozen weights"
+                "--set model.precision=fp16: `model.precision` must be `f32` or `bf16`, not `fp16`. did you mean `bf16`?"
         ),
         BadRecipe(
             overrides: ["objective.type=dpo"],

@@ -16,6 +16,20 @@ import Testing
         }
     }
 
+    @Test("agree with the plain loops on activations in bf16", arguments: bf16Cases)
+    func bf16(_ op: OpCase) {
+        // Weights too are rounded on the way into a product, which the plain loops do not do.
+        let inputs = op.sampleInputs().map { Tensor($0, shape: [$0.count]).converted(to: .bf16).values }
+        let fast = op.evaluate(on: .cpu, inputs: inputs)
+        let plain = op.evaluate(on: .reference, inputs: inputs)
+        // Both sides round what they store, and a sum that lies between two numbers of eight bits may go to either.
+        #expect(distance(fast.output, plain.output, relative: 1e-2, absolute: 1e-2) <= 1)
+        for (fast, plain) in zip(fast.gradients, plain.gradients) {
+            #expect(!plain.isEmpty)
+            #expect(distance(fast, plain, relative: 2e-2, absolute: 2e-2) <= 1)
+        }
+    }
+
     @Test("have the gradients that finite differences of the plain loops give", arguments: opCases)
     func finiteDifferences(_ op: OpCase) {
         let inputs = op.sampleInputs()

@@ -40,7 +40,8 @@ struct ModelSession {
 
     /// Loads a model as a recipe's section or a command's flags say.
     init(_ settings: ModelSettings) throws {
-        loaded = try ModelRegistry.load(settings.path, weights: settings.weights == .bf16 ? .bf16 : .f32)
+        loaded = try ModelRegistry.load(
+            settings.path, weights: settings.weights == .bf16 ? .bf16 : .f32, precision: settings.precision)
         let text = try TokenizerSession(loaded.checkpoint)
         tokenizer = text.tokenizer
         renderer = text.renderer

@@ -1,26 +1,27 @@
 import CKernels
 
 extension Tensor {
-    /// `a + b`, elementwise, of one shape. Gradient: that of the sum, to both.
+    /// `a + b`, elementwise, of one shape, in f32. Gradient: that of the sum, to both.
     public static func + (a: Tensor, b: Tensor) -> Tensor {
         precondition(a.shape == b.shape, "cannot add shapes \(a.shape) and \(b.shape)")
-        let (a, b) = (a.inF32, b.inF32)
+        let (a, b) = (a.stored(as: .f32), b.stored(as: .f32))
         let out = Tensor(uninitialized: a.shape, device: a.device)
         a.device.kernels.add(out.floats, a.floats, b.floats, Int64(a.count))
         return out.recorded(from: [a, b]) { [$0, $0] }
     }
 
-    /// `factor · a`. Gradient: `factor · dy`.
+    /// `factor · a`, in f32. Gradient: `factor · dy`.
     public func scaled(by factor: Float) -> Tensor {
         let out = Tensor(uninitialized: shape, device: device)
-        device.kernels.scale(out.floats, floats, factor, Int64(count))
+        device.kernels.scale(out.floats, converted(to: .f32).floats, factor, Int64(count))
         return out.recorded(from: [self]) { [$0.scaled(by: factor)] }
     }
 
-    /// The same numbers as f32, in their place on the tape.
-    private var inF32: Tensor {
-        guard dtype != .f32 else { return self }
-        return converted(to: .f32).recorded(from: [self]) { [$0] }
+    /// The same numbers stored differently, on the tape. Gradient: that of the result.
+    public func stored(as type: DType) -> Tensor {
+        guard type != dtype else { return self }
+        let original = dtype
+        return converted(to: type).recorded(from: [self]) { [$0.converted(to: original)] }
     }
 
     /// Adds `factor · other` into this tensor's memory: for gradients and optimizer states, never for a tensor on a tape.
