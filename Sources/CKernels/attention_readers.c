@@ -59,7 +59,7 @@ static void add_outside_blocks(struct builder *b) {
         for (int64_t j = 0; wants_gradient(outside) && j < outside->count; j += TILE) {
             int64_t at = j * b->width;
             b->index.blocks[b->index.block_count++] = (struct key_block){
-                .keys = outside->keys + at, .values = outside->values + at,
+                .keys = (const float *)outside->keys + at, .values = (const float *)outside->values + at,
                 .dkeys = outside->keys_gradient ? outside->keys_gradient + at : NULL,
                 .dvalues = outside->values_gradient ? outside->values_gradient + at : NULL,
                 .count = smaller(TILE, outside->count - j), .first = j, .sequence = -1, .adds = true};

@@ -11,11 +11,6 @@ ENTRY(keep_work_times);
 ENTRY(work_times);
 // convert.c
 ENTRY(convert);
-// quantize.c, weight_storage.c
-ENTRY(quantize_int8);
-ENTRY(quantize_nf4);
-ENTRY(quantize_scales);
-ENTRY(unpack);
 // elementwise.c
 ENTRY(fill);
 ENTRY(add);
@@ -42,6 +37,10 @@ ENTRY(silu_multiply_backward);
 // attention.c, attention_backward.c
 ENTRY(attention_forward);
 ENTRY(attention_backward);
+// attention_decode.c, sampling.c
+ENTRY(attention_decode);
+ENTRY(largest);
+ENTRY(exponentials);
 // cross_entropy.c, dropout.c
 ENTRY(cross_entropy);
 ENTRY(dropout);

@@ -32,8 +32,8 @@ static void list_keys(struct key *keys, const struct call *call, const struct at
         const struct outside_keys *outside = segment->outside < 0 ? NULL : &call->layout->outside[segment->outside];
         for (int64_t j = segment->start; j < segment->start + segment->count; j++) {
             int64_t row = outside && outside_start ? outside_start[segment->outside] + j : j;
-            keys[next++] = (struct key){(outside ? outside->keys : call->k) + j * width + at,
-                                        (outside ? outside->values : call->v) + j * width + at,
+            keys[next++] = (struct key){(outside ? (const float *)outside->keys : call->k) + j * width + at,
+                                        (outside ? (const float *)outside->values : call->v) + j * width + at,
                                         dk ? dk + row * width + at : NULL, dv ? dv + row * width + at : NULL};
         }
     }

@@ -25,6 +25,22 @@ extension MergeReport {
     }
 }
 
+extension GenerationReport {
+    /// The answers, each under a line that says which it is.
+    func text(samples: Int) -> String {
+        answers.map { answer in
+            let sample = samples > 1 ? ", sample \(answer.sample + 1)" : ""
+            return "— prompt \(answer.prompt + 1)\(sample)\n\(answer.text)\n"
+        }.joined()
+    }
+
+    /// `34 prompt tokens (310.2 a second), 256 new tokens (95.1 a second)`
+    var speed: String {
+        "\(grouped(statistics.promptTokens)) prompt tokens (\(decimals(promptTokensPerSecond, 1)) a second), "
+            + "\(grouped(statistics.newTokens)) new tokens (\(decimals(newTokensPerSecond, 1)) a second)"
+    }
+}
+
 extension BenchmarkReport {
     /// The figures, one a line.
     var text: String {

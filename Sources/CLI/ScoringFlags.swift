@@ -47,9 +47,13 @@ struct GenerationFlags: ParsableArguments {
     @Option(help: "A system message before the prompt.")
     var system: String?
 
+    @Option(help: "Threads to compute on; 0 is one a core.")
+    var threads = 0
+
     func validate() throws {
         func check(_ isValid: Bool, _ message: String) throws { if !isValid { throw ValidationError(message) } }
         try check(maxTokens >= 1, "--max-tokens must be at least 1")
+        try check(threads >= 0, "--threads must not be negative")
         try check(temperature >= 0 && temperature.isFinite, "--temperature must not be negative")
         try check(topK.map { $0 >= 1 } ?? true, "--top-k must be at least 1")
         try check(topP > 0 && topP <= 1, "--top-p must be above 0 and at most 1")
@@ -58,9 +62,14 @@ struct GenerationFlags: ParsableArguments {
     }
 
     /// The flags as the commands take them.
-    func options(raw: Bool) -> GenerationOptions {
-        GenerationOptions(
-            maximumTokens: maxTokens, temperature: temperature, topK: topK, topP: topP, minP: minP,
-            repetitionPenalty: repetitionPenalty, seed: seed, raw: raw, system: system)
+    func options() -> GenerationOptions {
+        var options = GenerationOptions()
+        options.maximumTokens = maxTokens
+        options.sampling = SamplingOptions(
+            temperature: temperature, topK: topK, topP: topP, minP: minP, repetitionPenalty: repetitionPenalty,
+            seed: seed)
+        options.system = system
+        options.threads = threads
+        return options
     }
 }

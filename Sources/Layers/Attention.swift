@@ -66,9 +66,9 @@ public final class Attention: Module {
         let (q, k, v) = (rotated[0], rotated[1], projected[2])
         let outside = context.keyValues?.outside(layer: layer) ?? []
         context.keyValues?.store(layer: layer, keys: k, values: v)
-        let mixed = attention(
-            q: q, k: k, v: v, layout: context.layout.attention, outside: outside, headDimension: shape.headDimension,
-            scale: 1 / Float(shape.headDimension).squareRoot())
+        let layout = context.layout.attention
+        let attend = context.isDecoding && layout.hasSingleRows ? decodingAttention : attention
+        let mixed = attend(q, k, v, layout, outside, shape.headDimension, 1 / Float(shape.headDimension).squareRoot())
         return outputProjection(mixed, addedTo: residual, context)
     }
 }

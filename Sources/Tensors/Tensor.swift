@@ -9,7 +9,7 @@ import CKernels
 public struct Tensor {
     /// The sizes, outermost first.
     public let shape: [Int]
-    /// How an element is stored. All ops take f32; those of a layer also take and give bf16, and take a weight in any type but f16.
+    /// How an element is stored. All ops take f32; those of a layer also take and give bf16.
     public let dtype: DType
     let storage: Storage
     let offset: Int
@@ -24,14 +24,14 @@ public struct Tensor {
         self.dtype = dtype
         self.position = position
         precondition(
-            offset * elementSize + byteCount <= storage.byteCount,
+            (offset + count) * dtype.size <= storage.byteCount,
             "a tensor of shape \(shape) in \(storage.byteCount) bytes")
     }
 
-    /// Memory whose content is whatever was there; for an op that writes all of it.
-    init(uninitialized shape: [Int], dtype: DType = .f32, device: Device) {
-        self.init(
-            storage: Storage(byteCount: dtype.byteCount(of: shape), device: device), shape: shape, dtype: dtype)
+    /// Memory whose content is whatever was there; for what is written before it is read.
+    public init(uninitialized shape: [Int], dtype: DType = .f32, device: Device = .cpu) {
+        let count = shape.reduce(1, *)
+        self.init(storage: Storage(byteCount: count * dtype.size, device: device), shape: shape, dtype: dtype)
     }
 
     /// A tensor with the given elements in row-major order.
@@ -68,8 +68,8 @@ public struct Tensor {
     public var rows: Int { shape[0] }
     /// The product of all sizes but the first.
     public var columns: Int { shape.dropFirst().reduce(1, *) }
-    /// The bytes of its elements, scales included.
-    public var byteCount: Int { dtype.byteCount(of: shape) }
+    /// The bytes of its elements.
+    public var byteCount: Int { count * dtype.size }
 
     /// Whether ops on it are recorded on a tape.
     public var isTracked: Bool { position != nil }
@@ -79,9 +79,7 @@ public struct Tensor {
 
     /// Rows `range` of a matrix, sharing its memory, off the tape.
     public subscript(rows range: Range<Int>) -> Tensor {
-        precondition(
-            range.lowerBound >= 0 && range.upperBound <= rows && !dtype.isQuantized,
-            "rows \(range) of a \(dtype) tensor of shape \(shape)")
+        precondition(range.lowerBound >= 0 && range.upperBound <= rows, "rows \(range) of shape \(shape)")
         return Tensor(
             storage: storage, offset: offset + range.lowerBound * columns, shape: [range.count] + shape.dropFirst(),
             dtype: dtype)
@@ -111,21 +109,19 @@ public struct Tensor {
         try withExtendedLifetime(storage) { try body(mutableFloats) }
     }
 
-    /// Overwrites rows from `start` on with those of another matrix: filling a cache.
-    public func writeRows(_ source: Tensor, at start: Int) {
+    /// Overwrites rows from `start` on with some of another matrix, stored as this one is: filling a cache.
+    public func writeRows(_ range: Range<Int>, of source: Tensor, at start: Int) {
         precondition(
-            source.columns == columns && start >= 0 && start + source.rows <= rows && dtype == source.dtype,
-            "cannot write shape \(source.shape) at row \(start) of shape \(shape)")
-        (raw + start * columns * dtype.size).copyMemory(from: source.raw, byteCount: source.byteCount)
+            source.columns == columns && start >= 0 && start + range.count <= rows && range.upperBound <= source.rows,
+            "cannot write rows \(range) of shape \(source.shape) at row \(start) of shape \(shape)")
+        device.kernels.convert(
+            raw + start * columns * dtype.size, dtype.code, source.raw + range.lowerBound * columns * source.dtype.size,
+            source.dtype.code, Int64(range.count * columns))
     }
 
     /// The same numbers stored differently, rounded to nearest even; the tensor itself where it is stored so already.
-    ///
-    /// Only matrices become int8 or NF4, and of those the numbers that their codes stand for come back.
     public func converted(to dtype: DType) -> Tensor {
         guard dtype != self.dtype else { return self }
-        if self.dtype.isQuantized { return unpacked(0..<count).reshaped(shape).converted(to: dtype) }
-        if dtype.isQuantized { return converted(to: .f32).quantized(to: dtype) }
         let result = Tensor(uninitialized: shape, dtype: dtype, device: device)
         device.kernels.convert(result.raw, dtype.code, raw, self.dtype.code, Int64(count))
         return result
@@ -133,9 +129,7 @@ public struct Tensor {
 
     /// The same numbers under another shape of as many elements, off the tape.
     public func reshaped(_ shape: [Int]) -> Tensor {
-        precondition(
-            shape.reduce(1, *) == count && !dtype.isQuantized,
-            "a \(dtype) tensor of shape \(self.shape) does not reshape to \(shape)")
+        precondition(shape.reduce(1, *) == count, "shape \(self.shape) does not reshape to \(shape)")
         return Tensor(storage: storage, offset: offset, shape: shape, dtype: dtype)
     }
 
@@ -147,10 +141,7 @@ public struct Tensor {
     }
 
     // Kernels get these pointers for the length of one call, while the tensor that owns the storage is in scope.
-    var raw: UnsafeMutableRawPointer { storage.pointer + offset * elementSize }
-
-    /// What ``offset`` counts. Quantised tensors have memory of their own and begin with it.
-    private var elementSize: Int { dtype.isQuantized ? 0 : dtype.size }
+    var raw: UnsafeMutableRawPointer { storage.pointer + offset * dtype.size }
 
     var floats: UnsafeMutablePointer<Float> {
         precondition(dtype == .f32, "f32 elements of a \(dtype) tensor of shape \(shape)")
@@ -159,11 +150,7 @@ public struct Tensor {
 
     var mutableFloats: UnsafeMutableBufferPointer<Float> { UnsafeMutableBufferPointer(start: floats, count: count) }
 
-    var matrix: matrix {
-        guard !dtype.isQuantized else { return quantizedMatrix }
-        return CKernels.matrix(
-            data: raw, dtype: dtype.code, scales: nil, nested_scales: nil, offset: 0, columns: Int64(columns))
-    }
+    var matrix: matrix { CKernels.matrix(data: raw, dtype: dtype.code) }
 
     var array: CKernels.array { CKernels.array(data: raw, dtype: dtype.code) }
 }

@@ -98,6 +98,33 @@ import Testing
         #expect(shown.output == greedy + "\n")
     }
 
+    @Test func promptsAreAnsweredSideBySide() async throws {
+        let run = try TinyRun()
+        let flags = ["--model", "model", "--max-tokens", "12", "--temperature", "1", "--threads", "1"]
+        func answers(_ arguments: [String]) async throws -> [JSON] {
+            let result = try await run.graft(["generate", "--json"] + flags + arguments)
+            #expect(result.status == 0, "\(result.errors)")
+            return try result.output.split(separator: "\n").map { try JSON(parsing: String($0)) }
+        }
+        let lines = try await answers(["--prompt", "How many?", "--prompt", "And why?", "--samples", "2"])
+        #expect(lines.map { $0["prompt"]?.string } == ["How many?", "How many?", "And why?", "And why?"])
+        #expect(lines.map { $0["sample"]?.integer } == [0, 1, 0, 1])
+        #expect(lines[0]["answer"] != lines[1]["answer"])
+        #expect(lines.allSatisfy { ($0["new_tokens_per_second"]?.number ?? 0) > 0 })
+        try run.folder.write(
+            #"{"prompt": "How many?"}"# + "\n" + #"{"messages": [{"role": "user", "content": "And why?"}]}"#,
+            to: "prompts.jsonl")
+        let file = try await answers(["--prompts", "prompts.jsonl"])
+        #expect(file.map { $0["answer"] } == [lines[0]["answer"], lines[2]["answer"]])
+        #expect(file[1]["messages"]?.array?.count == 1)
+        let long = try await answers(["--prompt", "a", "--min-new-tokens", "12"])
+        #expect(long[0]["new_tokens"]?.integer == 12 && long[0]["stopped"] == false)
+        let shown = try await run.graft(["generate", "--prompt", "How many?", "--samples", "2"] + flags)
+        let texts = lines.prefix(2).compactMap { $0["answer"]?.string }
+        #expect(shown.output == "— prompt 1, sample 1\n\(texts[0])\n— prompt 1, sample 2\n\(texts[1])\n")
+        #expect(shown.errors.contains(" new tokens ("))
+    }
+
     @Test func aChatReadsTurnsUntilAnEmptyLine() async throws {
         let run = try TinyRun()
         let arguments = ["chat", "--model", "model", "--max-tokens", "4"]

@@ -12,8 +12,9 @@ struct Chat: ParsableCommand {
     var adapter: [String] = []
 
     func run() throws {
-        let conversing = try Conversing(
-            model.settings(), adapters: adapter, options: generation.options(raw: false), observer: Console().show)
+        let conversing = Conversing(
+            try TextGenerator(
+                model.settings(), adapters: adapter, options: generation.options(), observer: Console().show))
         let output = StandardOutput()
         while let turn = prompted(), !turn.isEmpty {
             _ = try conversing.reply(to: turn) { output.show($0) }

@@ -4,7 +4,11 @@ import Recipes
 
 struct Generate: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Answers a prompt.", discussion: "Greedy unless --temperature is above 0.")
+        abstract: "Answers prompts.",
+        discussion: """
+            Greedy unless --temperature is above 0. Several prompts are answered side by side. With --json every answer is a line of \
+            its own.
+            """)
 
     @OptionGroup var model: ModelOptions
     @OptionGroup var generation: GenerationFlags
@@ -13,24 +17,47 @@ struct Generate: ParsableCommand {
     @Option(help: "An adapter's folder; several apply in order.")
     var adapter: [String] = []
 
-    @Option(help: "The user's words.")
-    var prompt: String
+    @Option(help: "The user's words; can be given several times.")
+    var prompt: [String] = []
+
+    @Option(help: ArgumentHelp("Prompts: rows with prompt or messages, or a line of text each.", valueName: "file"))
+    var prompts: String?
+
+    @Option(help: "Answers to each prompt.")
+    var samples = 1
+
+    @Option(help: "New tokens at least: no answer ends before.")
+    var minNewTokens = 0
 
     @Flag(help: "Continue the prompt as it stands, without the chat template.")
     var raw = false
 
+    func validate() throws {
+        guard !prompt.isEmpty || prompts != nil else { throw ValidationError("Give --prompt or --prompts.") }
+        guard samples >= 1 else { throw ValidationError("--samples must be at least 1") }
+        guard minNewTokens >= 0 && minNewTokens <= generation.maxTokens else {
+            throw ValidationError("--min-new-tokens must lie between 0 and --max-tokens")
+        }
+    }
+
     func run() throws {
-        let conversing = try Conversing(
-            model.settings(), adapters: adapter, options: generation.options(raw: raw), observer: Console().show)
+        var options = generation.options()
+        options.minimumTokens = minNewTokens
+        options.samples = samples
+        options.raw = raw
+        let asked = prompt.map { Prompt.text($0) } + (try prompts.map { try Prompt.read($0) } ?? [])
+        let generator = try TextGenerator(
+            model.settings(), adapters: adapter, options: options, observer: Console().show)
         let standardOutput = StandardOutput()
-        let answer = try conversing.answer(prompt) { piece in
-            if !output.json { standardOutput.show(piece) }
-        }
+        let isSingle = asked.count == 1 && samples == 1
+        let report = try generator.generate(
+            asked, onText: isSingle && !output.json ? { standardOutput.show($0) } : nil)
         if output.json {
-            try StandardOutput.write(["prompt": .string(prompt), "answer": .string(answer)])
+            for line in report.json(asked) { try standardOutput.write(line.text(.spaced) + "\n") }
         } else {
-            try standardOutput.write("\n")
-            try standardOutput.flush()
+            try standardOutput.write(isSingle ? "\n" : report.text(samples: samples))
         }
+        try standardOutput.flush()
+        Console.say(report.speed)
     }
 }

@@ -2,7 +2,65 @@ import Files
 import Layers
 import Tensors
 
-/// Continues prompts with a key/value cache, several side by side; one that has ended leaves the batch.
+/// How much is generated, and how.
+public struct DecodingOptions: Sendable {
+    /// New tokens of a sample at most.
+    public var maximumTokens: Int
+    /// New tokens of a sample at least: stop tokens are forbidden before.
+    public var minimumTokens = 0
+    /// How many samples of each prompt; they share the prompt's keys and values.
+    public var samplesPerPrompt = 1
+    /// How tokens are chosen.
+    public var sampling = SamplingOptions()
+    /// Samples that grow side by side at most; the others wait until one has ended. Bounds memory, changes no token.
+    public var maximumSequences = 64
+    /// Prompts are read together, up to so many tokens in a pass; a longer prompt has a pass to itself.
+    public var prefillTokens = 2048
+    /// How keys and values are stored: f32 or bf16.
+    public var cacheType = DType.f32
+
+    /// Options with defaults for all but the length.
+    public init(maximumTokens: Int) { self.maximumTokens = maximumTokens }
+}
+
+/// One continuation of a prompt.
+public struct GeneratedSample: Equatable, Sendable {
+    /// The new tokens; a stop token that ended it is the last.
+    public var tokens: [Int32]
+    /// Whether a stop token ended it, and not the limit, the model's context or the caller.
+    public var isStopped: Bool
+}
+
+/// A token as it comes.
+public struct GeneratedToken: Equatable, Sendable {
+    /// The number of the prompt.
+    public var prompt: Int
+    /// The number of the sample of that prompt.
+    public var sample: Int
+    /// The token; a stop token too.
+    public var token: Int32
+}
+
+/// Where the time of a generation went.
+public struct GenerationStatistics: Sendable {
+    /// Tokens of prompts read; a prompt's samples share it.
+    public var promptTokens = 0
+    /// Tokens generated.
+    public var newTokens = 0
+    /// Seconds in all.
+    public var seconds = 0.0
+    /// Of those, seconds in which prompts were read.
+    public var promptSeconds = 0.0
+
+    /// No tokens in no time.
+    public init() {}
+}
+
+/// Continues prompts with a cache of keys and values: many samples side by side. One that has ended leaves the batch, and one that
+/// waits takes its place.
+///
+/// A sample's tokens depend on the model, the seed, the prompt and its number, and the sample's number only, not on what else is
+/// generated: to the bit.
 public struct Generator {
     private let model: CausalLM
     private let adapters: [String]
@@ -19,64 +77,48 @@ public struct Generator {
     ///
     /// - Parameters:
     ///   - prompts: token ids, at least one each.
-    ///   - maximumTokens: new tokens at most.
-    ///   - sampling: how tokens are chosen.
-    ///   - onToken: takes the number of a prompt and its next token (stop tokens too); returns false to end that prompt.
-    /// - Returns: the new tokens of each prompt, a stop token included.
-    /// - Throws: `InputError` for an empty prompt, or one that leaves no room in the model's context.
+    ///   - numbers: the prompts' numbers in draws, such as dataset rows; 0, 1, … where nil.
+    ///   - options: how much and how.
+    ///   - statistics: is added to.
+    ///   - onToken: takes each token as it comes; returns false to end that sample.
+    /// - Returns: for each prompt its samples, in order.
+    /// - Throws: `InputError` for an empty prompt, or one that leaves no room in the model's context; `RunError` where the model gives
+    ///   no numbers; what `onToken` throws.
     public func generate(
-        _ prompts: [[Int32]], maximumTokens: Int, sampling: SamplingOptions = .init(),
-        onToken: (Int, Int32) -> Bool = { _, _ in true }
-    ) throws -> [[Int32]] {
-        for prompt in prompts {
-            guard !prompt.isEmpty else { throw InputError("a prompt without tokens") }
-            guard prompt.count < model.configuration.maximumPositions else {
-                throw InputError(
-                    "a prompt of \(prompt.count) tokens fills the model's context of \(model.configuration.maximumPositions)"
-                )
+        _ prompts: [[Int32]], numbers: [Int]? = nil, options: DecodingOptions,
+        statistics: inout GenerationStatistics, onToken: (GeneratedToken) throws -> Bool = { _ in true }
+    ) throws -> [[GeneratedSample]] {
+        try check(prompts)
+        precondition(numbers.map { $0.count == prompts.count } ?? true, "\(prompts.count) prompts, other numbers")
+        guard options.maximumTokens > 0 else {
+            return prompts.map { _ in
+                Array(repeating: GeneratedSample(tokens: [], isStopped: false), count: options.samplesPerPrompt)
             }
         }
-        var outputs = prompts.map { _ in [Int32]() }
-        guard maximumTokens > 0 else { return outputs }
-        let sampler = Sampler(sampling)
-        let cache = KVCache(model.configuration, sequences: prompts.count)
-        var active = Array(prompts.indices)
-        var next = prompts
-        while !active.isEmpty {
-            let logits = step(next, cache)
-            var going: [Int] = []
-            for (slot, prompt) in active.enumerated() {
-                let position = prompts[prompt].count + outputs[prompt].count
-                let token = logits[rows: slot..<slot + 1].withFloats {
-                    sampler.token(
-                        $0, history: prompts[prompt] + outputs[prompt], prompt: prompt, sample: 0, position: position)
-                }
-                outputs[prompt].append(token)
-                let goesOn = onToken(prompt, token)
-                if goesOn && !stopTokens.contains(token) && outputs[prompt].count < maximumTokens
-                    && position + 1 < model.configuration.maximumPositions
-                {
-                    going.append(slot)
-                }
-            }
-            cache.keep(going)
-            active = going.map { active[$0] }
-            next = active.map { [outputs[$0][outputs[$0].count - 1]] }
-        }
-        return outputs
+        let start = ContinuousClock.now
+        var batch = GenerationBatch(
+            model, adapters: adapters, stopTokens: stopTokens, prompts: prompts, numbers: numbers, options: options)
+        while try batch.step(&statistics, onToken) {}
+        statistics.seconds += (ContinuousClock.now - start) / .seconds(1)
+        return batch.results
     }
 
-    /// Reads each sequence's new tokens and returns the logits after the last of each.
-    private func step(_ tokens: [[Int32]], _ cache: KVCache) -> Tensor {
-        let layout = cache.layout(appending: tokens.map(\.count))
-        let context = ForwardContext(
-            layout, adapters: adapters, keyValues: cache, isDecoding: tokens.allSatisfy { $0.count == 1 })
-        var end: Int32 = 0
-        let last = tokens.map { sequence -> Int32 in
-            end += Int32(sequence.count)
-            return end - 1
+    /// Continues each prompt; see ``generate(_:numbers:options:statistics:onToken:)``.
+    public func generate(
+        _ prompts: [[Int32]], numbers: [Int]? = nil, options: DecodingOptions,
+        onToken: (GeneratedToken) throws -> Bool = { _ in true }
+    ) throws -> [[GeneratedSample]] {
+        var statistics = GenerationStatistics()
+        return try generate(prompts, numbers: numbers, options: options, statistics: &statistics, onToken: onToken)
+    }
+
+    private func check(_ prompts: [[Int32]]) throws {
+        let limit = model.configuration.maximumPositions
+        for prompt in prompts {
+            guard !prompt.isEmpty else { throw InputError("a prompt without tokens") }
+            guard prompt.count < limit else {
+                throw InputError("a prompt of \(prompt.count) tokens fills the model's context of \(limit)")
+            }
         }
-        defer { cache.advance() }
-        return model.logits(tokens.flatMap { $0 }, rows: last, context)
     }
 }

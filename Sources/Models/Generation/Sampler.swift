@@ -1,4 +1,4 @@
-import Foundation
+import Files
 import Tensors
 
 /// How the next token is chosen from its logits.
@@ -30,7 +30,10 @@ public struct SamplingOptions: Hashable, Sendable {
     }
 }
 
-/// Chooses tokens; a draw depends on the seed, the prompt, the sample and the position only, not on what else is in the batch.
+/// Chooses tokens, in transformers' order of things: penalty, forbidden tokens, temperature, top-k, top-p, min-p.
+///
+/// A draw depends on the seed, the prompt, the sample and the position only, not on what else is in the batch. It runs through the
+/// kept tokens in the order of their ids; equally probable tokens are cut with the higher id first.
 public struct Sampler: Sendable {
     private let options: SamplingOptions
     private let key: RandomKey
@@ -41,61 +44,89 @@ public struct Sampler: Sendable {
         key = RandomKey(seed: options.seed, purpose: "sampling")
     }
 
-    /// The next token, with transformers' order of things: penalty, temperature, top-k, top-p, min-p.
+    /// Whether ``token(_:row:seen:forbidden:at:)`` looks at the tokens that occurred.
+    public var penalizesRepetition: Bool { options.repetitionPenalty != 1 }
+
+    /// What a draw depends on besides the seed.
+    public struct Place: Hashable, Sendable {
+        /// The number of the prompt.
+        public var prompt: Int
+        /// The number of the sample of that prompt.
+        public var sample: Int
+        /// The position of the new token.
+        public var position: Int
+
+        /// Makes a place.
+        public init(prompt: Int, sample: Int, position: Int) {
+            self.prompt = prompt
+            self.sample = sample
+            self.position = position
+        }
+    }
+
+    /// The next token.
     ///
     /// - Parameters:
-    ///   - logits: one a token of the vocabulary.
-    ///   - history: the tokens that occurred, for the penalty.
-    ///   - prompt: the number of the prompt.
-    ///   - sample: the number of the sample of that prompt.
-    ///   - position: of the new token.
+    ///   - logits: `[rows, vocabulary]`.
+    ///   - row: which of them.
+    ///   - seen: the tokens that occurred, for the penalty.
+    ///   - forbidden: tokens that must not come now.
+    ///   - place: what the draw depends on.
     /// - Returns: the token.
+    /// - Throws: `RunError` where the logits are no numbers.
     public func token(
-        _ logits: UnsafeBufferPointer<Float>, history: [Int32], prompt: Int, sample: Int, position: Int
-    ) -> Int32 {
-        var scores = Array(logits)
-        if options.repetitionPenalty != 1 {
-            for token in Set(history) where scores.indices.contains(Int(token)) {
+        _ logits: Tensor, row: Int, seen: Set<Int32> = [], forbidden: Set<Int32> = [], at place: Place
+    ) throws -> Int32 {
+        let scores = adjusted(logits[rows: row..<row + 1], seen: seen, forbidden: forbidden)
+        guard let best = scores.largestIndex(row: 0), case let top = scores.withFloats({ $0[best] }), top.isFinite
+        else {
+            throw RunError("the model computes no numbers: logits are not finite")
+        }
+        guard options.temperature > 0 else { return Int32(best) }
+        let (probabilities, sums) = scores.exponentials(
+            row: 0, maximum: top, factor: Float(1 / options.temperature))
+        let uniform = key.uniform(place.prompt, place.sample, place.position)
+        return probabilities.withFloats { probabilities in
+            if options.topK == nil && options.topP >= 1 && options.minP <= 0 {
+                return Self.drawn(uniform, from: probabilities, blockSums: sums)
+            }
+            let candidates = Candidates(probabilities, total: sums.reduce(0, +), options)
+            return candidates.drawn(uniform)
+        }
+    }
+
+    /// The scores after penalty and forbidden tokens: the logits themselves where there are none.
+    private func adjusted(_ logits: Tensor, seen: Set<Int32>, forbidden: Set<Int32>) -> Tensor {
+        guard (penalizesRepetition && !seen.isEmpty) || !forbidden.isEmpty else { return logits }
+        let scores = logits.copied()
+        let penalty = Float(options.repetitionPenalty)
+        scores.withMutableFloats { scores in
+            for token in seen where penalizesRepetition && scores.indices.contains(Int(token)) {
                 let score = scores[Int(token)]
-                let penalty = Float(options.repetitionPenalty)
                 scores[Int(token)] = score > 0 ? score / penalty : score * penalty
             }
+            for token in forbidden where scores.indices.contains(Int(token)) { scores[Int(token)] = -.infinity }
         }
-        guard options.temperature > 0 else { return Self.largest(scores) }
-        let kept = candidates(scores)
-        var draw = key.uniform(prompt, sample, position) * kept.reduce(0) { $0 + $1.probability }
-        for candidate in kept {
-            draw -= candidate.probability
-            if draw < 0 { return candidate.token }
-        }
-        return kept.last?.token ?? Self.largest(scores)
+        return scores
     }
 
-    /// The tokens left after all cuts, most probable first, with probabilities that need not sum to 1.
-    private func candidates(_ scores: [Float]) -> [(token: Int32, probability: Double)] {
-        let top = Double(scores.max() ?? 0)
-        var kept = scores.enumerated().map { index, score in
-            (token: Int32(index), probability: exp((Double(score) - top) / options.temperature))
+    /// The token at a share of the whole: first its block, then the token in it.
+    private static func drawn(
+        _ uniform: Double, from probabilities: UnsafeBufferPointer<Float>, blockSums: [Double]
+    ) -> Int32 {
+        var rest = uniform * blockSums.reduce(0, +)
+        var block = 0
+        while block + 1 < blockSums.count && rest >= blockSums[block] {
+            rest -= blockSums[block]
+            block += 1
         }
-        if options.minP > 0 { kept.removeAll { $0.probability < options.minP } }
-        // Equal probabilities go by token, so that the order, and with it the draw, is the same everywhere.
-        kept.sort { ($1.probability, $0.token) < ($0.probability, $1.token) }
-        if let topK = options.topK { kept = Array(kept.prefix(max(1, topK))) }
-        if options.topP < 1 {
-            let limit = options.topP * kept.reduce(0) { $0 + $1.probability }
-            var sum = 0.0
-            let count = kept.firstIndex { candidate in
-                sum += candidate.probability
-                return sum >= limit
-            }
-            kept = Array(kept.prefix((count ?? kept.count - 1) + 1))
+        let start = block * Tensor.exponentialBlock
+        var last = start
+        for token in start..<min(probabilities.count, start + Tensor.exponentialBlock) where probabilities[token] > 0 {
+            last = token
+            rest -= Double(probabilities[token])
+            if rest < 0 { break }
         }
-        return kept
-    }
-
-    private static func largest(_ scores: [Float]) -> Int32 {
-        var best = 0
-        for index in scores.indices where scores[index] > scores[best] { best = index }
-        return Int32(best)
+        return Int32(last)
     }
 }

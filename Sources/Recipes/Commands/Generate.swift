@@ -4,37 +4,97 @@ import Models
 import Tensors
 import Tokenizers
 
+/// What a model is asked to continue, as ``TextGenerator`` takes it.
+public typealias Prompt = Datasets.Prompt
+
 /// How text is generated.
 public struct GenerationOptions: Sendable {
-    /// New tokens at most.
-    public var maximumTokens: Int
+    /// New tokens of an answer at most.
+    public var maximumTokens = 256
+    /// New tokens of an answer at least: it cannot end before.
+    public var minimumTokens = 0
+    /// Answers to each prompt.
+    public var samples = 1
     /// How tokens are chosen.
-    public var sampling: SamplingOptions
-    /// Whether the prompt is continued as it stands, without the chat template.
-    public var raw: Bool
-    /// A system message before the prompt.
+    public var sampling = SamplingOptions()
+    /// Whether prompts are continued as they stand, without the chat template.
+    public var raw = false
+    /// A system message before every prompt that has none.
     public var system: String?
+    /// Threads of the kernels; 0 is one a core.
+    public var threads = 0
 
-    /// Makes options; see ``SamplingOptions`` for what the numbers do.
-    public init(
-        maximumTokens: Int = 256, temperature: Double = 0, topK: Int? = nil, topP: Double = 1, minP: Double = 0,
-        repetitionPenalty: Double = 1, seed: UInt64 = 42, raw: Bool = false, system: String? = nil
-    ) {
-        self.maximumTokens = maximumTokens
-        sampling = SamplingOptions(
-            temperature: temperature, topK: topK, topP: topP, minP: minP, repetitionPenalty: repetitionPenalty,
-            seed: seed)
-        self.raw = raw
-        self.system = system
+    /// Greedy answers of at most 256 tokens.
+    public init() {}
+
+    fileprivate func decoding(cacheType: DType) -> DecodingOptions {
+        var options = DecodingOptions(maximumTokens: maximumTokens)
+        options.minimumTokens = minimumTokens
+        options.samplesPerPrompt = samples
+        options.sampling = sampling
+        options.cacheType = cacheType
+        return options
     }
 }
 
-/// A model ready to talk: one conversation, or prompts one by one.
-public final class Conversing {
+/// How a token is chosen, as ``GenerationOptions`` take it.
+public typealias SamplingOptions = Models.SamplingOptions
+
+/// One answer to one prompt.
+public struct GeneratedAnswer: Sendable {
+    /// The number of the prompt, from 0.
+    public var prompt: Int
+    /// The number of the answer to that prompt, from 0.
+    public var sample: Int
+    /// The answer.
+    public var text: String
+    /// Tokens of the prompt.
+    public var promptTokens: Int
+    /// Tokens of the answer, the one that ended it too.
+    public var newTokens: Int
+    /// Whether the model ended it, and not the limit or the model's context.
+    public var isStopped: Bool
+}
+
+/// The answers and how fast they came.
+public struct GenerationReport: Sendable {
+    /// Prompt by prompt, and sample by sample.
+    public var answers: [GeneratedAnswer]
+    /// Tokens and seconds.
+    public var statistics: GenerationStatistics
+
+    /// New tokens a second, over all of the time.
+    public var newTokensPerSecond: Double { Double(statistics.newTokens) / statistics.seconds }
+    /// Tokens of prompts a second, over the time in which prompts were read.
+    public var promptTokensPerSecond: Double { Double(statistics.promptTokens) / statistics.promptSeconds }
+
+    /// An object for each answer; the speeds are those of all answers together.
+    public func json(_ prompts: [Prompt]) -> [JSON] {
+        answers.map { answer in
+            let asked: (key: String, value: JSON) =
+                switch prompts[answer.prompt] {
+                case .text(let text): ("prompt", .string(text))
+                case .conversation(let conversation): ("messages", .array(conversation.messages.map(\.json)))
+                }
+            return .object([
+                asked.key: asked.value, "sample": .integer(answer.sample), "answer": .string(answer.text),
+                "prompt_tokens": .integer(answer.promptTokens), "new_tokens": .integer(answer.newTokens),
+                "stopped": .bool(answer.isStopped), "prompt_tokens_per_second": .number(promptTokensPerSecond),
+                "new_tokens_per_second": .number(newTokensPerSecond),
+            ])
+        }
+    }
+}
+
+/// Where tokens and time went, as ``GenerationReport`` holds it.
+public typealias GenerationStatistics = Models.GenerationStatistics
+
+/// A model ready to answer prompts.
+public final class TextGenerator {
     private let session: ModelSession
     private let adapters: [String]
     private let options: GenerationOptions
-    private var messages: [Message]
+    private let cacheType: DType
 
     /// Loads a model with adapters.
     ///
@@ -42,10 +102,12 @@ public final class Conversing {
     public init(
         _ settings: ModelSettings, adapters: [String] = [], options: GenerationOptions, observer: RunObserver = { _ in }
     ) throws {
-        session = try ModelSession(settings.adopting(storageOf: adapters, observer: observer))
+        Device.cpu.threads = options.threads
+        let settings = try settings.adopting(storageOf: adapters, observer: observer)
+        session = try ModelSession(settings)
         self.adapters = try session.attach(adapters, observer: observer)
         self.options = options
-        messages = options.system.map { [Message(role: "system", content: .string($0))] } ?? []
+        cacheType = settings.weights == .f32 ? .f32 : .bf16
         if session.renderer == nil || options.raw {
             guard options.system == nil else {
                 throw InputError("a system message needs a chat template", file: settings.path)
@@ -54,53 +116,91 @@ public final class Conversing {
         }
     }
 
-    /// Answers a prompt by itself.
+    /// Answers prompts, side by side.
     ///
     /// - Parameters:
-    ///   - prompt: the user's words, or the text to continue.
-    ///   - onText: takes the answer in pieces as it grows.
-    /// - Returns: the whole answer.
-    /// - Throws: ``InputError`` where the prompt fills the model's context.
-    public func answer(_ prompt: String, onText: (String) -> Void = { _ in }) throws -> String {
-        guard let renderer = session.renderer, !options.raw else {
-            return try generate(session.tokenizer.encode(prompt, addSpecialTokens: true), onText)
+    ///   - prompts: what to answer.
+    ///   - onText: takes the answer in pieces as it grows, where there is one only; nil where nobody reads along.
+    /// - Returns: the answers.
+    /// - Throws: ``InputError`` where a prompt fills the model's context, or is a conversation and there is no chat template.
+    public func generate(_ prompts: [Prompt], onText: ((String) -> Void)? = nil) throws -> GenerationReport {
+        let tokens = try prompts.enumerated().map { index, prompt in
+            do {
+                return try encoded(prompt)
+            } catch var error as InputError where prompts.count > 1 {
+                error.message = "prompt \(index + 1): " + error.message
+                throw error
+            }
         }
-        let text = try renderer.prompt(messages + [Message(role: "user", content: .string(prompt))])
-        return try generate(session.tokenizer.encodeRendered(text), onText)
-    }
-
-    /// Answers the next turn of the conversation and remembers both.
-    public func reply(to turn: String, onText: (String) -> Void = { _ in }) throws -> String {
-        let answer = try answer(turn, onText: onText)
-        messages += [
-            Message(role: "user", content: .string(turn)), Message(role: "assistant", content: .string(answer)),
-        ]
-        return answer
-    }
-
-    private func generate(_ tokens: [Int32], _ onText: (String) -> Void) throws -> String {
         let stops = session.stopTokens()
-        var answer: [Int32] = []
-        var shown = 0
-        // In bytes: what follows may join the last character shown, as a combining mark does.
-        func show(_ text: String) {
-            guard text.utf8.count > shown else { return }
-            onText(String(decoding: text.utf8.dropFirst(shown), as: UTF8.self))
-            shown = text.utf8.count
-        }
         let generator = Generator(session.model, adapters: adapters, stopTokens: stops)
-        _ = try generator.generate([tokens], maximumTokens: options.maximumTokens, sampling: options.sampling) {
-            _, token in
-            guard !stops.contains(token) else { return true }
-            answer.append(token)
-            let text = session.tokenizer.decode(answer)
-            // A character of several tokens is complete only once its last byte is there.
-            if text.unicodeScalars.last != "\u{FFFD}" { show(text) }
+        var growing = GrowingText(session.tokenizer)
+        var statistics = GenerationStatistics()
+        let isShown = onText != nil && prompts.count == 1 && options.samples == 1
+        let samples = try generator.generate(
+            tokens, options: options.decoding(cacheType: cacheType), statistics: &statistics
+        ) { next in
+            if isShown && !stops.contains(next.token), let piece = growing.add(next.token) { onText?(piece) }
             return true
         }
-        let text = session.tokenizer.decode(answer)
-        show(text)
-        return text
+        if isShown, let piece = growing.rest() { onText?(piece) }
+        let answers = zip(tokens, samples).enumerated().flatMap { index, pair in
+            pair.1.enumerated().map { number, sample in
+                GeneratedAnswer(
+                    prompt: index, sample: number,
+                    text: session.tokenizer.decode(sample.tokens.filter { !stops.contains($0) }),
+                    promptTokens: pair.0.count, newTokens: sample.tokens.count, isStopped: sample.isStopped)
+            }
+        }
+        return GenerationReport(answers: answers, statistics: statistics)
+    }
+
+    /// Whether prompts are put into a chat template.
+    var hasTemplate: Bool { session.renderer != nil && !options.raw }
+
+    private func encoded(_ prompt: Prompt) throws -> [Int32] {
+        guard let renderer = session.renderer, !options.raw else {
+            guard case .text(let text) = prompt else {
+                throw InputError("a conversation needs the chat template")
+            }
+            return session.tokenizer.encode(text, addSpecialTokens: true)
+        }
+        var conversation =
+            switch prompt {
+            case .text(let text): Conversation([Message(role: "user", content: .string(text))])
+            case .conversation(let conversation): conversation
+            }
+        if let system = options.system, conversation.messages.first?.role != "system" {
+            conversation.messages.insert(Message(role: "system", content: .string(system)), at: 0)
+        }
+        return session.tokenizer.encodeRendered(
+            try renderer.prompt(conversation.messages, tools: conversation.tools))
+    }
+}
+
+/// The text of tokens as they come.
+private struct GrowingText {
+    private let tokenizer: Tokenizer
+    private var tokens: [Int32] = []
+    /// In bytes: what follows may join the last character shown, as a combining mark does.
+    private var shown = 0
+
+    init(_ tokenizer: Tokenizer) { self.tokenizer = tokenizer }
+
+    /// Adds a token; gives what can be shown of the text now. A character of several tokens is whole only with its last byte.
+    mutating func add(_ token: Int32) -> String? {
+        tokens.append(token)
+        let text = tokenizer.decode(tokens)
+        return text.unicodeScalars.last == "\u{FFFD}" ? nil : piece(of: text)
+    }
+
+    /// What has not been shown at the end.
+    mutating func rest() -> String? { piece(of: tokenizer.decode(tokens)) }
+
+    private mutating func piece(of text: String) -> String? {
+        guard text.utf8.count > shown else { return nil }
+        defer { shown = text.utf8.count }
+        return String(decoding: text.utf8.dropFirst(shown), as: UTF8.self)
     }
 }
 

@@ -38,6 +38,8 @@ public struct AttentionLayout {
 
     /// The sequences, of disjoint rows.
     public let sequences: [Sequence]
+    /// Whether each row is a sequence of its own, as in a step of decoding.
+    public let hasSingleRows: Bool
     private let cSequences: [attention_sequence]
     private let cSegments: [key_segment]
 
@@ -55,6 +57,7 @@ public struct AttentionLayout {
         }
         precondition(end <= rows, "sequences end at row \(end) of \(rows)")
         self.sequences = sequences
+        hasSingleRows = sequences.count == rows && sequences.allSatisfy { $0.count == 1 }
         var segments: [key_segment] = []
         cSequences = sequences.map { sequence in
             let first = segments.count
@@ -85,23 +88,28 @@ public struct AttentionLayout {
 
 /// Keys and values that are no rows of the batch: a learned prefix (on the tape) or a cache. `[count, kvHeads · headDimension]`.
 public struct OutsideKeys {
-    /// The keys, as attention reads them (rotated already, where they are).
+    /// The keys, as attention reads them (rotated already, where they are); f32, or bf16 in a cache.
     public var keys: Tensor
     /// The values.
     public var values: Tensor
 
     /// Makes a pair of one shape.
     public init(keys: Tensor, values: Tensor) {
-        precondition(keys.shape == values.shape, "keys of shape \(keys.shape), values of shape \(values.shape)")
+        precondition(
+            keys.shape == values.shape && keys.dtype == values.dtype,
+            "\(keys.dtype) keys of shape \(keys.shape), \(values.dtype) values of shape \(values.shape)")
         self.keys = keys
         self.values = values
     }
 
     func pointers(gradients: (keys: Tensor, values: Tensor)? = nil) -> outside_keys {
         outside_keys(
-            keys: keys.floats, values: values.floats, keys_gradient: gradients?.keys.floats,
-            values_gradient: gradients?.values.floats, count: Int64(keys.rows))
+            keys: keys.raw, values: values.raw, keys_gradient: gradients?.keys.floats,
+            values_gradient: gradients?.values.floats, count: Int64(keys.rows), dtype: keys.dtype.code)
     }
+
+    /// The same numbers in f32, which training and long prompts read.
+    var widened: OutsideKeys { OutsideKeys(keys: keys.converted(to: .f32), values: values.converted(to: .f32)) }
 }
 
 /// Grouped-query attention over the sequences of a layout: `softmax(scale · q kᵀ) v`, computed in tiles.
@@ -123,6 +131,7 @@ public func attention(
         k.shape == v.shape && q.rows == k.rows && q.columns % k.columns == 0 && k.columns % headDimension == 0
             && q.dtype == k.dtype && k.dtype == v.dtype,
         "attention over q \(q.shape), k \(k.shape), v \(v.shape) in heads of \(headDimension)")
+    let outside = outside.map(\.widened)
     let (T, D) = (Int64(q.rows), Int64(headDimension))
     let (H, K) = (Int64(q.columns) / D, Int64(k.columns) / D)
     let out = Tensor(uninitialized: q.shape, dtype: q.dtype, device: q.device)
