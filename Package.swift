@@ -37,7 +37,7 @@ let package = Package(
         // Kernels are useless without the optimiser, in debug builds too.
         .target(
             name: "CKernels",
-            cSettings: [.unsafeFlags(["-O3", "-Wall", "-Wextra", "-Werror"])]),
+            cSettings: [.unsafeFlags(["-O3", "-Wall", "-Wextra", "-Wno-missing-field-initializers", "-Werror"])]),
 
         module("Files", ["CJSONC", "CZstd", "CXXHash", collections]),
         module("Tensors", ["CKernels", "Files"]),

@@ -11,6 +11,11 @@ ENTRY(keep_work_times);
 ENTRY(work_times);
 // convert.c
 ENTRY(convert);
+// quantize.c, weight_storage.c
+ENTRY(quantize_int8);
+ENTRY(quantize_nf4);
+ENTRY(quantize_scales);
+ENTRY(unpack);
 // elementwise.c
 ENTRY(fill);
 ENTRY(add);

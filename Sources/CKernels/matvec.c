@@ -7,6 +7,7 @@
 #include "kernels.h"
 #include "thread_pool.h"
 #include "vector_math.h"
+#include "weight_storage.h"
 
 enum {
     STEP = 2 * LANES,
@@ -134,7 +135,14 @@ VARIANTS_BY_LEVEL(matvec_columns, (const struct matvec_job *job, int64_t first, 
 
 static void matvec_task(void *context, int64_t task) {
     const struct matvec_job *job = context;
-    matvec_columns(job, task * job->columns, smaller(job->n, (task + 1) * job->columns));
+    int64_t first = task * job->columns, last = smaller(job->n, first + job->columns);
+    if (!is_quantized(job->b)) return matvec_columns(job, first, last);
+    // The task's rows of b as f32, with the columns of out that belong to them.
+    struct matvec_job unpacked = *job;
+    float *rows = pool_scratch((size_t)((last - first) * job->k) * sizeof(float));
+    unpack_run(rows, job->b, first * job->k, (last - first) * job->k);
+    unpacked.b = (struct matrix){.data = rows, .dtype = GRAFT_F32}, unpacked.out += first;
+    matvec_columns(&unpacked, 0, last - first);
 }
 
 void graft_matvec_nt(float *out, const float *a, struct matrix b, int64_t m, int64_t n, int64_t k, float factor,

@@ -17,6 +17,7 @@ static int32_t work_times(struct work_time *out, int32_t capacity) {
 
 double reference_element(struct matrix x, int64_t i) {
     if (x.dtype == GRAFT_F32) return ((const float *)x.data)[i];
+    if (x.dtype == GRAFT_INT8 || x.dtype == GRAFT_NF4) return reference_quantized_element(x, i);
     uint16_t bits = ((const uint16_t *)x.data)[i];
     int exponent_bits = x.dtype == GRAFT_BF16 ? 8 : 5, fraction_bits = 15 - exponent_bits, bias = (1 << (exponent_bits - 1)) - 1;
     int exponent = (bits >> fraction_bits) & ((1 << exponent_bits) - 1), fraction = bits & ((1 << fraction_bits) - 1);
@@ -152,6 +153,10 @@ static const struct kernel_table table = {
     .memory = graft_memory,
     .trim = graft_trim,
     .convert = reference_convert,
+    .quantize_int8 = reference_quantize_int8,
+    .quantize_nf4 = reference_quantize_nf4,
+    .quantize_scales = reference_quantize_scales,
+    .unpack = reference_unpack,
     .fill = reference_fill,
     .add = reference_add,
     .multiply = reference_multiply,

@@ -31,6 +31,11 @@ REFERENCE(cross_entropy);
 REFERENCE(dropout);
 REFERENCE(adamw_step);
 REFERENCE(sgd_step);
+// reference_quantize.c
+REFERENCE(quantize_int8);
+REFERENCE(quantize_nf4);
+REFERENCE(quantize_scales);
+REFERENCE(unpack);
 // reference_attention.c
 REFERENCE(attention_forward);
 REFERENCE(attention_backward);
@@ -41,6 +46,8 @@ REFERENCE(exponentials);
 
 // One element of a matrix in any storage type, read bit by bit from its definition.
 double reference_element(struct matrix x, int64_t i);
+// The same for int8 and NF4.
+double reference_quantized_element(struct matrix x, int64_t i);
 // Rounds to the type of the array.
 void reference_store(struct array x, int64_t i, double value);
 

@@ -3,6 +3,7 @@
 #include "kernels.h"
 #include "thread_pool.h"
 #include "elements.h"
+#include "weight_storage.h"
 
 // Channels of a task where rows are summed: each task owns its channels and meets the rows in order.
 enum { PANEL = 4 * LANES, BLOCK = 256 };
@@ -17,10 +18,16 @@ struct rows_job {
 static void gather_task(void *context, int64_t task) {
     const struct rows_job *job = context;
     int64_t per_task = rows_per_task(job->C);
-    size_t row_bytes = (size_t)job->C * size_of_dtype(job->in.dtype), out_bytes = (size_t)job->C * size_of_dtype(job->out.dtype);
-    for (int64_t i = task * per_task; i < smaller(job->R, (task + 1) * per_task); i++)
-        convert_run((char *)job->out.data + (size_t)i * out_bytes, job->out.dtype,
-                    (const char *)job->in.data + (size_t)job->rows[i] * row_bytes, job->in.dtype, job->C);
+    size_t out_bytes = (size_t)job->C * size_of_dtype(job->out.dtype);
+    bool unpacks = is_quantized(job->in);
+    size_t row_bytes = unpacks ? 0 : (size_t)job->C * size_of_dtype(job->in.dtype);
+    float *unpacked = unpacks ? pool_scratch((size_t)job->C * sizeof(float)) : NULL;
+    for (int64_t i = task * per_task; i < smaller(job->R, (task + 1) * per_task); i++) {
+        const char *row = unpacks ? (const char *)unpacked : (const char *)job->in.data + (size_t)job->rows[i] * row_bytes;
+        if (unpacks) unpack_run(unpacked, job->in, job->rows[i] * job->C, job->C);
+        convert_run((char *)job->out.data + (size_t)i * out_bytes, job->out.dtype, row, unpacks ? GRAFT_F32 : job->in.dtype,
+                    job->C);
+    }
 }
 
 void graft_gather_rows(struct array out, struct matrix x, const int32_t *rows, int64_t R, int64_t C) {

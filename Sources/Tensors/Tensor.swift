@@ -9,7 +9,7 @@ import CKernels
 public struct Tensor {
     /// The sizes, outermost first.
     public let shape: [Int]
-    /// How an element is stored. All ops take f32; those of a layer also take and give bf16.
+    /// How an element is stored. All ops take f32; those of a layer also take and give bf16, and take a weight in any type but f16.
     public let dtype: DType
     let storage: Storage
     let offset: Int
@@ -24,14 +24,14 @@ public struct Tensor {
         self.dtype = dtype
         self.position = position
         precondition(
-            (offset + count) * dtype.size <= storage.byteCount,
+            offset * elementSize + byteCount <= storage.byteCount,
             "a tensor of shape \(shape) in \(storage.byteCount) bytes")
     }
 
     /// Memory whose content is whatever was there; for what is written before it is read.
     public init(uninitialized shape: [Int], dtype: DType = .f32, device: Device = .cpu) {
-        let count = shape.reduce(1, *)
-        self.init(storage: Storage(byteCount: count * dtype.size, device: device), shape: shape, dtype: dtype)
+        self.init(
+            storage: Storage(byteCount: dtype.byteCount(of: shape), device: device), shape: shape, dtype: dtype)
     }
 
     /// A tensor with the given elements in row-major order.
@@ -68,8 +68,8 @@ public struct Tensor {
     public var rows: Int { shape[0] }
     /// The product of all sizes but the first.
     public var columns: Int { shape.dropFirst().reduce(1, *) }
-    /// The bytes of its elements.
-    public var byteCount: Int { count * dtype.size }
+    /// The bytes of its elements, scales included.
+    public var byteCount: Int { dtype.byteCount(of: shape) }
 
     /// Whether ops on it are recorded on a tape.
     public var isTracked: Bool { position != nil }
@@ -79,7 +79,9 @@ public struct Tensor {
 
     /// Rows `range` of a matrix, sharing its memory, off the tape.
     public subscript(rows range: Range<Int>) -> Tensor {
-        precondition(range.lowerBound >= 0 && range.upperBound <= rows, "rows \(range) of shape \(shape)")
+        precondition(
+            range.lowerBound >= 0 && range.upperBound <= rows && !dtype.isQuantized,
+            "rows \(range) of a \(dtype) tensor of shape \(shape)")
         return Tensor(
             storage: storage, offset: offset + range.lowerBound * columns, shape: [range.count] + shape.dropFirst(),
             dtype: dtype)
@@ -120,8 +122,12 @@ public struct Tensor {
     }
 
     /// The same numbers stored differently, rounded to nearest even; the tensor itself where it is stored so already.
+    ///
+    /// Only matrices become int8 or NF4, and of those the numbers that their codes stand for come back.
     public func converted(to dtype: DType) -> Tensor {
         guard dtype != self.dtype else { return self }
+        if self.dtype.isQuantized { return unpacked(0..<count).reshaped(shape).converted(to: dtype) }
+        if dtype.isQuantized { return converted(to: .f32).quantized(to: dtype) }
         let result = Tensor(uninitialized: shape, dtype: dtype, device: device)
         device.kernels.convert(result.raw, dtype.code, raw, self.dtype.code, Int64(count))
         return result
@@ -129,7 +135,9 @@ public struct Tensor {
 
     /// The same numbers under another shape of as many elements, off the tape.
     public func reshaped(_ shape: [Int]) -> Tensor {
-        precondition(shape.reduce(1, *) == count, "shape \(self.shape) does not reshape to \(shape)")
+        precondition(
+            shape.reduce(1, *) == count && !dtype.isQuantized,
+            "a \(dtype) tensor of shape \(self.shape) does not reshape to \(shape)")
         return Tensor(storage: storage, offset: offset, shape: shape, dtype: dtype)
     }
 
@@ -141,7 +149,10 @@ public struct Tensor {
     }
 
     // Kernels get these pointers for the length of one call, while the tensor that owns the storage is in scope.
-    var raw: UnsafeMutableRawPointer { storage.pointer + offset * dtype.size }
+    var raw: UnsafeMutableRawPointer { storage.pointer + offset * elementSize }
+
+    /// What ``offset`` counts. Quantised tensors have memory of their own and begin with it.
+    private var elementSize: Int { dtype.isQuantized ? 0 : dtype.size }
 
     var floats: UnsafeMutablePointer<Float> {
         precondition(dtype == .f32, "f32 elements of a \(dtype) tensor of shape \(shape)")
@@ -150,7 +161,11 @@ public struct Tensor {
 
     var mutableFloats: UnsafeMutableBufferPointer<Float> { UnsafeMutableBufferPointer(start: floats, count: count) }
 
-    var matrix: matrix { CKernels.matrix(data: raw, dtype: dtype.code) }
+    var matrix: matrix {
+        guard !dtype.isQuantized else { return quantizedMatrix }
+        return CKernels.matrix(
+            data: raw, dtype: dtype.code, scales: nil, nested_scales: nil, offset: 0, columns: Int64(columns))
+    }
 
     var array: CKernels.array { CKernels.array(data: raw, dtype: dtype.code) }
 }

@@ -15,7 +15,7 @@ import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
 PACKAGES = ["torch", "transformers", "peft", "trl", "tokenizers", "safetensors", "gguf", "accelerate", "datasets",
-            "jinja2", "numpy"]
+            "jinja2", "numpy", "bitsandbytes"]
 
 
 def areas() -> list[str]:

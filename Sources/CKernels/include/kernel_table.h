@@ -13,15 +13,25 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum graft_dtype { GRAFT_F32 = 0, GRAFT_BF16 = 1, GRAFT_F16 = 2 };
+enum graft_dtype { GRAFT_F32 = 0, GRAFT_BF16 = 1, GRAFT_F16 = 2, GRAFT_INT8 = 3, GRAFT_NF4 = 4 };
 
 // How many elements a sum of `exponentials` is over.
 enum { GRAFT_SUM_BLOCK = 512 };
 
 // A row-major matrix in one of the storage types; f16 is for conversion only and no product takes it.
+//
+// int8: element i is code * scales[i / columns], one f32 scale a row. NF4: two codes a byte, the first in the upper half; element i is
+// the code's level * absmax[i / 64], in blocks that run over the ends of rows. `scales` then holds absmax as f32; or, where there are
+// nested scales, as bytes, absmax[b] = map[byte] * nested_scales[b / 256] + offset with bitsandbytes' signed 8-bit dynamic map.
+// Every product and operation rounds once to f32.
 struct matrix {
     const void *data;
     int32_t dtype;
+    // Of int8 and NF4 only.
+    const void *scales;
+    const float *nested_scales;
+    float offset;
+    int64_t columns;
 };
 
 // A row-major array that a kernel writes, f32 or bf16: results are rounded to nearest even as they are stored.
@@ -116,6 +126,14 @@ struct kernel_table {
 
     // out[i] = in[i], from one storage type to another, rounding to nearest even.
     void (*convert)(void *out, int32_t out_dtype, const void *in, int32_t in_dtype, int64_t n);
+
+    // Codes and scales of `struct matrix`. int8: scale = absmax / 127, codes rounded to even; NF4: n / 64 absmax, rounded up.
+    void (*quantize_int8)(int8_t *codes, float *scales, const float *in, int64_t rows, int64_t columns);
+    void (*quantize_nf4)(uint8_t *codes, float *absmax, const float *in, int64_t n);
+    // Double quantisation of n absmax: bytes and n / 256 nested scales, rounded up. Returns the offset, their mean.
+    float (*quantize_scales)(uint8_t *codes, float *nested_scales, const float *absmax, int64_t n);
+    // out[i] = element first + i of an int8 or NF4 matrix, for n elements.
+    void (*unpack)(float *out, struct matrix x, int64_t first, int64_t n);
 
     // Elementwise over n. `out` may be an input.
     void (*fill)(float *out, float value, int64_t n);

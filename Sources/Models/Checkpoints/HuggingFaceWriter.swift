@@ -52,6 +52,7 @@ private struct HuggingFaceConfiguration {
             case .f32: ("float32", .f32)
             case .bf16: ("bfloat16", .bf16)
             case .f16: ("float16", .f16)
+            case .int8, .nf4, .nf4DoubleQuant: preconditionFailure("a folder of weights in \(dtype) is not written")
             }
         self.type = type
         let tokens = [
