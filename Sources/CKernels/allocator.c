@@ -1,155 +1,184 @@
-// Released buffers stay in free lists, one per size class, and serve later requests. Eight classes to a power of two: at most an
-// eighth is wasted.
+// A cache of memory for tensors. What is released serves later requests; nothing goes back to the system but by need.
 //
-// A request whose own list is empty takes the smallest free buffer that is large enough. So a batch uses the buffers of a larger one
-// before it: once the largest batch has been seen, a training step asks the system for nothing, and batches of many lengths take
-// no more memory than the longest. What is to live long should be made after a trim, or it may hold a buffer far larger than itself.
+// Memory comes from the system in segments, which are cut into blocks as requests come by: the smallest free block that is large
+// enough is taken, and what it has too much stays free. A released block joins its free neighbours. So a batch uses the memory of a
+// larger one before it, whatever its own sizes are: once the largest batch has been seen, a training step asks the system for
+// nothing. Small blocks live in segments of their own, lest one that stays holds a large one apart.
 //
-// Where there is none, cached buffers are first given back until all that is held, used and cached, passes the most that was ever
-// used at once by no more than an eighth: memory follows what is needed, not how many sizes came by.
+// Where no block is large enough, segments that are wholly free are first given back until all that is held, used and cached,
+// passes the most that was ever used at once by no more than an eighth: memory follows what is needed, not how many sizes came by.
 #define _GNU_SOURCE
 #include "allocator.h"
 
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 
 enum { CLASSES = 64 * 8 };
-static const size_t smallest = 64, huge_page = (size_t)2 << 20, mapped_from = (size_t)4 << 20;
+static const size_t alignment = 64, huge_page = (size_t)2 << 20;
+static const size_t small_limit = (size_t)1 << 20;    // blocks below it live in small segments
+static const size_t small_segment = (size_t)2 << 20;  // of which each is one huge page
+static const size_t large_segment = (size_t)16 << 20; // at least; a larger request has a segment of its own
 
-// What the allocator knows of a buffer stands in the bytes before it: its class may be above that of the request.
-struct header {
-    struct header *next;
-    int class;
+// Stands before each block's memory; blocks of a segment are linked in the order of their addresses.
+struct block {
+    size_t size; // bytes behind the header
+    struct block *before, *after;
+    struct block *next_free, *last_free; // in the list of its class, while it is free
+    bool is_free, is_small;
 };
-static const size_t header_size = 64;              // keeps buffers aligned
-static const size_t header_pages = (size_t)64 << 10; // before a mapped buffer: a whole page, of any system
+static const size_t header_size = 64;
+_Static_assert(sizeof(struct block) <= 64, "a header takes one line");
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static struct header *free_lists[CLASSES];
-static uint64_t has_free[CLASSES / 64]; // a bit for each list that is not empty
+static struct block *free_lists[2][CLASSES]; // of large and of small blocks
 static struct memory_statistics statistics;
 
-static struct header *header_of(void *memory) { return (struct header *)((char *)memory - header_size); }
+static void *memory_of(struct block *block) { return (char *)block + header_size; }
 
-static void *buffer_of(struct header *header) { return (char *)header + header_size; }
+static struct block *block_of(void *memory) { return (struct block *)((char *)memory - header_size); }
 
+static size_t round_up(size_t bytes, size_t unit) { return (bytes + unit - 1) / unit * unit; }
+
+// Eight classes to a power of two: the largest class whose blocks all have at least its size.
 static int class_of(size_t bytes) {
-    if (bytes <= smallest) return 0;
-    int exponent = 63 - __builtin_clzll(bytes - 1); // 2^exponent < bytes <= 2^(exponent + 1)
-    size_t eighth = ((size_t)1 << exponent) >> 3;
-    return (exponent - 6) * 8 + (int)((bytes - 1 - ((size_t)1 << exponent)) / eighth) + 1;
+    int exponent = 63 - __builtin_clzll(bytes | 64);
+    return (exponent - 6) * 8 + (int)((bytes - ((size_t)1 << exponent)) >> (exponent - 3));
 }
 
-static size_t size_of_class(int class) {
-    if (class == 0) return smallest;
-    size_t base = smallest << ((class - 1) / 8);
-    return base + (base >> 3) * (size_t)((class - 1) % 8 + 1);
+static void add_free(struct block *block) {
+    struct block **list = &free_lists[block->is_small][class_of(block->size)];
+    block->is_free = true, block->last_free = NULL, block->next_free = *list;
+    if (*list) (*list)->last_free = block;
+    *list = block;
+    statistics.cached_bytes += block->size;
 }
 
-// Small sizes are rounded so that every buffer keeps its alignment.
-static size_t system_size(int class) { return (size_of_class(class) + 63) & ~(size_t)63; }
-
-// Large buffers (their classes are multiples of the page) are mapped on their own, on the boundary of a huge page, so that a trim
-// truly gives them back.
-static void *map_large(size_t bytes) {
-    char *start = mmap(NULL, header_pages + bytes + huge_page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (start == MAP_FAILED) return NULL;
-    size_t before = (huge_page - ((size_t)start + header_pages) % huge_page) % huge_page;
-    if (before) munmap(start, before);
-    char *buffer = start + before + header_pages;
-    munmap(buffer + bytes, huge_page - before);
-#if defined(MADV_HUGEPAGE)
-    madvise(buffer, bytes, MADV_HUGEPAGE);
-#endif
-    return buffer;
-}
-
-static void *system_allocate(int class) {
-    size_t bytes = system_size(class);
-    if (bytes >= mapped_from) return map_large(bytes);
-    char *start = aligned_alloc(64, header_size + bytes);
-    return start ? start + header_size : NULL;
-}
-
-static void system_free(void *memory, int class) {
-    size_t bytes = system_size(class);
-    if (bytes >= mapped_from)
-        munmap((char *)memory - header_pages, header_pages + bytes);
+static void remove_free(struct block *block) {
+    struct block **list = &free_lists[block->is_small][class_of(block->size)];
+    if (block->last_free)
+        block->last_free->next_free = block->next_free;
     else
-        free(header_of(memory));
+        *list = block->next_free;
+    if (block->next_free) block->next_free->last_free = block->last_free;
+    block->is_free = false;
+    statistics.cached_bytes -= block->size;
 }
 
-// Gives cached buffers back, largest first, until at most `limit` bytes are held in all.
-static void shrink(size_t limit) {
-    for (int class = CLASSES - 1; class >= 0; class--) {
-        while (free_lists[class]) {
-            if (statistics.used_bytes + statistics.cached_bytes <= limit) return;
-            struct header *header = free_lists[class];
-            free_lists[class] = header->next;
-            statistics.cached_bytes -= system_size(class);
-            system_free(buffer_of(header), class);
-        }
-        has_free[class / 64] &= ~((uint64_t)1 << (class % 64));
-    }
-}
-
-// The smallest free buffer that is large enough for a class; NULL where there is none.
-static void *take_cached(int class) {
-    for (int word = class / 64; word < CLASSES / 64; word++) {
-        uint64_t candidates = has_free[word];
-        if (word == class / 64) candidates &= ~(uint64_t)0 << (class % 64);
-        if (candidates == 0) continue;
-        int found = word * 64 + __builtin_ctzll(candidates);
-        struct header *header = free_lists[found];
-        free_lists[found] = header->next;
-        if (!header->next) has_free[found / 64] &= ~((uint64_t)1 << (found % 64));
-        statistics.cached_bytes -= system_size(found);
-        return buffer_of(header);
+// The smallest free block of at least `size` bytes; NULL where there is none.
+static struct block *find_free(size_t size, bool is_small) {
+    for (int class = class_of(size); class < CLASSES; class++) {
+        struct block *best = NULL;
+        for (struct block *block = free_lists[is_small][class]; block; block = block->next_free)
+            if (block->size >= size && (!best || block->size < best->size)) best = block;
+        if (best) return best;
     }
     return NULL;
 }
 
-static void *take_new(int class) {
-    size_t size = system_size(class), used = statistics.used_bytes + size;
-    size_t most = used > statistics.peak_used_bytes ? used : statistics.peak_used_bytes;
+// Leaves `size` bytes to a block and makes the rest a free one, where that is worth a block.
+static void split(struct block *block, size_t size) {
+    size_t least = block->is_small ? alignment : small_limit / 4;
+    if (block->size < size + header_size + least) return;
+    struct block *rest = (struct block *)((char *)memory_of(block) + size);
+    *rest = (struct block){.size = block->size - size - header_size, .before = block, .after = block->after,
+                           .is_small = block->is_small};
+    if (rest->after) rest->after->before = rest;
+    block->after = rest, block->size = size;
+    add_free(rest);
+}
+
+// Joins a free block that is in no list with the one after it.
+static void join_after(struct block *block) {
+    struct block *next = block->after;
+    block->size += header_size + next->size;
+    block->after = next->after;
+    if (block->after) block->after->before = block;
+}
+
+static bool is_whole_segment(const struct block *block) { return !block->before && !block->after; }
+
+// On the boundary of a huge page, so that few pages hold it and all go back.
+static struct block *map_segment(size_t bytes) {
+    char *start = mmap(NULL, bytes + huge_page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (start == MAP_FAILED) return NULL;
+    size_t before = (huge_page - (size_t)start % huge_page) % huge_page;
+    if (before) munmap(start, before);
+    if (huge_page - before) munmap(start + before + bytes, huge_page - before);
+#if defined(MADV_HUGEPAGE)
+    madvise(start + before, bytes, MADV_HUGEPAGE);
+#endif
+    return (struct block *)(start + before);
+}
+
+// Gives segments that are wholly free back, largest first, until at most `limit` bytes are held in all.
+static void shrink(size_t limit) {
+    for (int class = CLASSES - 1; class >= 0; class--) {
+        for (int is_small = 0; is_small < 2; is_small++) {
+            struct block *next;
+            for (struct block *block = free_lists[is_small][class]; block; block = next) {
+                if (statistics.used_bytes + statistics.cached_bytes <= limit) return;
+                next = block->next_free;
+                if (!is_whole_segment(block)) continue;
+                remove_free(block);
+                munmap(block, header_size + block->size);
+            }
+        }
+    }
+}
+
+static struct block *new_block(size_t size, bool is_small) {
+    size_t least = is_small ? small_segment : size + header_size > large_segment / 2 ? huge_page : large_segment;
+    size_t bytes = round_up(size + header_size, least > huge_page ? least : huge_page);
+    size_t used = statistics.used_bytes + size, most = used > statistics.peak_used_bytes ? used : statistics.peak_used_bytes;
     shrink(most + most / 8 - size);
     statistics.system_allocations++;
-    void *memory = system_allocate(class);
-    if (!memory) {
+    struct block *block = map_segment(bytes);
+    if (!block) {
         shrink(0);
-        memory = system_allocate(class);
+        block = map_segment(bytes);
     }
-    if (memory) header_of(memory)->class = class;
-    return memory;
+    if (block) *block = (struct block){.size = bytes - header_size, .is_small = is_small};
+    return block;
 }
 
 void *graft_allocate(size_t bytes) {
     if (bytes > (size_t)1 << 48) return NULL;
-    int class = class_of(bytes);
+    size_t size = round_up(bytes ? bytes : 1, alignment);
+    bool is_small = size < small_limit;
     pthread_mutex_lock(&lock);
-    void *memory = take_cached(class);
-    if (!memory) memory = take_new(class);
-    if (memory) {
-        statistics.used_bytes += system_size(header_of(memory)->class);
+    struct block *block = find_free(size, is_small);
+    if (block)
+        remove_free(block);
+    else
+        block = new_block(size, is_small);
+    if (block) {
+        split(block, size);
+        statistics.used_bytes += block->size;
         if (statistics.used_bytes > statistics.peak_used_bytes) statistics.peak_used_bytes = statistics.used_bytes;
     }
     pthread_mutex_unlock(&lock);
-    return memory;
+    return block ? memory_of(block) : NULL;
 }
 
 void graft_release(void *memory, size_t bytes) {
     (void)bytes;
     if (!memory) return;
-    struct header *header = header_of(memory);
-    int class = header->class;
+    struct block *block = block_of(memory);
     pthread_mutex_lock(&lock);
-    statistics.used_bytes -= system_size(class);
-    statistics.cached_bytes += system_size(class);
-    header->next = free_lists[class];
-    free_lists[class] = header;
-    has_free[class / 64] |= (uint64_t)1 << (class % 64);
+    statistics.used_bytes -= block->size;
+    if (block->after && block->after->is_free) {
+        remove_free(block->after);
+        join_after(block);
+    }
+    if (block->before && block->before->is_free) {
+        block = block->before;
+        remove_free(block);
+        join_after(block);
+    }
+    add_free(block);
     pthread_mutex_unlock(&lock);
 }
 

@@ -17,6 +17,10 @@ public struct BenchmarkReport: Sendable {
     public var loadSeconds: Double
     /// The most memory the process held.
     public var peakMemoryBytes: Int
+    /// Of that, the most that tensors held at once while training.
+    public var peakTensorBytes: Int
+    /// Of that, what the model's parameters take as they are stored.
+    public var parameterBytes: Int
     /// Multiply-adds that the steps needed, a second; the head on trained rows only.
     public var multiplyAddsPerSecond: Double
     /// Multiply-adds a second of this machine's own matrix product on the model's shapes, at 4096 rows.
@@ -36,7 +40,8 @@ public struct BenchmarkReport: Sendable {
         [
             "tokens_per_second": .number(tokensPerSecond), "trained_tokens_per_second": .number(trainedTokensPerSecond),
             "step_seconds": .array(stepSeconds.map { .number($0) }), "load_seconds": .number(loadSeconds),
-            "peak_memory_bytes": .integer(peakMemoryBytes), "multiply_adds_per_second": .number(multiplyAddsPerSecond),
+            "peak_memory_bytes": .integer(peakMemoryBytes), "peak_tensor_bytes": .integer(peakTensorBytes),
+            "parameter_bytes": .integer(parameterBytes), "multiply_adds_per_second": .number(multiplyAddsPerSecond),
             "product_multiply_adds_per_second": .number(productRate),
             "share_of_product_rate": .number(shareOfProductRate), "threads": .integer(threads),
             "kernel_path": .string(kernelPath),
@@ -95,7 +100,8 @@ extension Commands {
         }
         return BenchmarkReport(
             tokensPerSecond: rate(\.tokens), trainedTokensPerSecond: rate(\.trainedTokens), stepSeconds: seconds,
-            loadSeconds: loadSeconds, peakMemoryBytes: processPeakMemory(),
+            loadSeconds: loadSeconds, peakMemoryBytes: processPeakMemory(), peakTensorBytes: Device.cpu.memory.peakUsedBytes,
+            parameterBytes: session.model.parameters().reduce(0) { $0 + $1.parameter.value.byteCount },
             multiplyAddsPerSecond: measured.reduce(0) { $0 + $1.work } / total, productRate: productRate(session.model),
             threads: Device.cpu.threads, kernelPath: Device.cpu.path,
             timeByWork: times.map { ($0.work, $0.seconds) }
