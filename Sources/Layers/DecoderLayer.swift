@@ -27,12 +27,20 @@ public final class DecoderLayer: Module {
 
     /// `[T, hiddenSize]` to `[T, hiddenSize]`; run again in the backward pass where the context says so.
     public func callAsFunction(_ x: Tensor, _ angles: RotaryAngles, _ context: ForwardContext) -> Tensor {
-        guard context.recomputesLayers, let tape = context.tape else { return forward(x, angles, context) }
-        return tape.recomputed(x) { inner, x in self.forward(x, angles, context.with(tape: inner)) }
+        recomputed(x, context, where: context.recompute == .layer) { x, context in
+            let x = self.recomputed(x, context, where: context.recompute == .attention) { x, context in
+                self.attention(self.inputNorm(x, context), angles, addedTo: x, context)
+            }
+            return self.mlp(self.postAttentionNorm(x, context), addedTo: x, context)
+        }
     }
 
-    private func forward(_ x: Tensor, _ angles: RotaryAngles, _ context: ForwardContext) -> Tensor {
-        let x = attention(inputNorm(x, context), angles, addedTo: x, context)
-        return mlp(postAttentionNorm(x, context), addedTo: x, context)
+    /// Runs a part of the block, of which the tape keeps the input only where `isRunAgain`.
+    private func recomputed(
+        _ x: Tensor, _ context: ForwardContext, where isRunAgain: Bool,
+        _ part: @escaping (Tensor, ForwardContext) -> Tensor
+    ) -> Tensor {
+        guard isRunAgain, let tape = context.tape else { return part(x, context) }
+        return tape.recomputed(x) { inner, x in part(x, context.with(tape: inner)) }
     }
 }

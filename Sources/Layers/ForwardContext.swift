@@ -11,8 +11,8 @@ public struct ForwardContext {
     public var adapters: [String]
     /// Seed and optimizer step of dropout; nil where there is none, as in evaluation.
     public var dropout: DropoutStep?
-    /// Keep each layer's input only, and run the layer again in the backward pass.
-    public var recomputesLayers: Bool
+    /// Which activations are computed again in the backward pass instead of being kept.
+    public var recompute: Recompute
     /// How products are computed. A model sets it in every pass of its own.
     public private(set) var precision = Precision.f32
     /// Keys and values from outside the batch.
@@ -37,14 +37,14 @@ public struct ForwardContext {
     /// A context; without a tape nothing is recorded.
     public init(
         _ layout: SequenceLayout, tape: Tape? = nil, adapters: [String] = [], dropout: DropoutStep? = nil,
-        recomputesLayers: Bool = false, keyValues: (any KeyValueStore)? = nil,
+        recompute: Recompute = .none, keyValues: (any KeyValueStore)? = nil,
         isDecoding: Bool = false
     ) {
         self.layout = layout
         self.tape = tape
         self.adapters = adapters
         self.dropout = dropout
-        self.recomputesLayers = recomputesLayers
+        self.recompute = recompute
         self.keyValues = keyValues
         self.isDecoding = isDecoding
     }

@@ -10,7 +10,7 @@ extension Recipe {
             totalSteps: totalSteps, learningRate: optimizer.learningRate,
             schedule: try optimizer.schedule(ofRunWith: totalSteps),
             maxGradientNorm: optimizer.maxGradNorm > 0 ? optimizer.maxGradNorm : nil, seed: UInt64(training.seed),
-            recomputesLayers: training.recompute == .layer, evaluationSteps: training.evalSteps,
+            recompute: training.recompute, tokensPerPass: training.tokensPerPass, evaluationSteps: training.evalSteps,
             saveSteps: output.saveSteps > 0 ? output.saveSteps : nil, savesBest: training.keepBest,
             earlyStoppingPatience: training.earlyStoppingPatience,
             earlyStoppingThreshold: training.earlyStoppingThreshold)

@@ -106,12 +106,15 @@ public final class TrainingLoop {
     /// Forward and backward over all micro-batches; gradients end in the parameters.
     private func accumulate(_ group: StepBatches, scale: [Double]) throws -> [String: (sum: Double, count: Double)] {
         var sums: [String: (sum: Double, count: Double)] = [:]
-        for (number, batch) in group.batches.enumerated() {
+        let passes = group.batches.enumerated().flatMap { number, batch in
+            objective.passes(over: batch, tokens: options.tokensPerPass).map { (number, $0) }
+        }
+        for (number, batch) in passes {
             let tape = Tape()
             let result = objective.loss(batch, scale: scale) { layout in
                 ForwardContext(
                     layout, tape: tape, adapters: adapters, dropout: .init(seed: options.seed, step: state.step),
-                    recomputesLayers: options.recomputesLayers)
+                    recompute: options.recompute)
             }
             for (name, value) in result.sums {
                 sums[name, default: (0, 0)].sum += value.sum

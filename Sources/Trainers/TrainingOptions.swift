@@ -1,3 +1,5 @@
+import Layers
+
 /// How a training loop runs.
 public struct TrainingOptions: Sendable {
     /// Optimizer steps of the whole run.
@@ -10,8 +12,10 @@ public struct TrainingOptions: Sendable {
     public var maxGradientNorm: Double?
     /// The seed of dropout.
     public var seed: UInt64
-    /// Whether layers are run again in the backward pass instead of keeping their activations.
-    public var recomputesLayers: Bool
+    /// Which activations are computed again in the backward pass instead of being kept.
+    public var recompute: Recompute
+    /// Tokens whose activations are held at once, where a micro-batch can be divided.
+    public var tokensPerPass: Int
     /// Steps between evaluations; nil for none during training.
     public var evaluationSteps: Int?
     /// Steps between checkpoints; nil for none but the last.
@@ -26,7 +30,7 @@ public struct TrainingOptions: Sendable {
     /// Makes options; what is left out is off.
     public init(
         totalSteps: Int, learningRate: Double, schedule: Schedule, maxGradientNorm: Double? = 1, seed: UInt64 = 42,
-        recomputesLayers: Bool = false, evaluationSteps: Int? = nil, saveSteps: Int? = nil,
+        recompute: Recompute = .none, tokensPerPass: Int = .max, evaluationSteps: Int? = nil, saveSteps: Int? = nil,
         savesBest: Bool = false, earlyStoppingPatience: Int? = nil, earlyStoppingThreshold: Double = 0
     ) {
         self.totalSteps = totalSteps
@@ -34,7 +38,8 @@ public struct TrainingOptions: Sendable {
         self.schedule = schedule
         self.maxGradientNorm = maxGradientNorm
         self.seed = seed
-        self.recomputesLayers = recomputesLayers
+        self.recompute = recompute
+        self.tokensPerPass = tokensPerPass
         self.evaluationSteps = evaluationSteps
         self.saveSteps = saveSteps
         self.savesBest = savesBest

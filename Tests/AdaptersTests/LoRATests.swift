@@ -34,7 +34,7 @@ import Tokenizers
         let tape = Tape()
         let layout = SequenceLayout(rows.map { .init(count: Self.tokens.count, row: $0) })
         let context = ForwardContext(
-            layout, tape: tape, adapters: ["default"], dropout: dropout, recomputesLayers: recomputes)
+            layout, tape: tape, adapters: ["default"], dropout: dropout, recompute: recomputes ? .layer : .none)
         let count = Self.tokens.count
         let predicting = rows.indices.flatMap { row in (0..<count - 1).map { Int32(row * count + $0) } }
         let (loss, scores) = model.score(

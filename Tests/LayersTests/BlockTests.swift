@@ -61,20 +61,22 @@ import Testing
         let layer = block.mlp.upProjection
         layer.attach(TestAdapter("up", rank: 3, layer: layer, dropout: 0.4), name: "a")
         let (x, gradient) = (random([10, 16], "x"), random([10, 16], "dy"))
-        func gradients(recomputes: Bool, step: Int = 0) -> [[UInt32]?] {
+        func gradients(_ recompute: Recompute, step: Int = 0) -> [[UInt32]?] {
             for (_, parameter) in block.parameters() { parameter.gradient = nil }
             let tape = Tape()
             let context = ForwardContext(
                 SequenceLayout([.init(count: 4, row: 2), .init(count: 6, row: 5)]), tape: tape, adapters: ["a"],
-                dropout: .init(seed: 3, step: step), recomputesLayers: recomputes)
+                dropout: .init(seed: 3, step: step), recompute: recompute)
             let start = tape.leaf(x)
             tape.backward(from: run(block, start, context), gradient: gradient)
             return [tape.gradient(of: start).map(bits)] + block.parameters().map { $0.parameter.gradient.map(bits) }
         }
-        let kept = gradients(recomputes: false)
+        let kept = gradients(.none)
         #expect(kept.allSatisfy { $0 != nil })
-        #expect(gradients(recomputes: true) == kept)
-        #expect(gradients(recomputes: true, step: 1) != kept)
+        for recompute in [Recompute.layer, .attention] {
+            #expect(gradients(recompute) == kept)
+            #expect(gradients(recompute, step: 1) != kept)
+        }
     }
 
     @Test("a layout counts positions and names rows sequence by sequence")

@@ -29,7 +29,7 @@ import Trainers
         let on = try read("training.recompute=layer", "training.seed=7", "optimizer.learning_rate=0.5").trainingOptions(
             totalSteps: 10)
         #expect(
-            on.maxGradientNorm == 1 && on.saveSteps == 100 && on.recomputesLayers && on.seed == 7
+            on.maxGradientNorm == 1 && on.saveSteps == 100 && on.recompute == .layer && on.seed == 7
                 && on.learningRate == 0.5)
     }
 

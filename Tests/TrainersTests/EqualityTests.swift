@@ -10,12 +10,28 @@ import Trainers
 
 /// What must come out equal, to the bit or to rounding, whichever way a run is cut. Dropout is on throughout.
 @Suite("Equalities of training") struct EqualityTests {
-    @Test("recomputed layers = kept activations, to the bit")
-    func recomputation() throws {
+    @Test("recomputed = kept activations, to the bit", arguments: [Recompute.layer, .attention], Precision.allCases)
+    func recomputation(_ recompute: Recompute, _ precision: Precision) throws {
         var run = TinyRun()
+        run.precision = precision
         let kept = try run.result()
-        run.options.recomputesLayers = true
+        run.options.recompute = recompute
         #expect(try run.result().isIdentical(to: kept))
+    }
+
+    @Test("a batch in several passes = in one, to rounding")
+    func passes() throws {
+        var run = TinyRun()
+        run.size = .rows(8)
+        let whole = try run.result()
+        for tokens in [1, 250, 1000] {
+            run.options.tokensPerPass = tokens
+            let parts = try run.result()
+            #expect(!parts.isSameModel(as: whole) || tokens == 1000)
+            #expect(parts.difference(from: whole) < 1e-5, "\(tokens) tokens a pass")
+            #expect(
+                zip(parts.steps, whole.steps).allSatisfy { $0.tokens == $1.tokens && abs($0.loss - $1.loss) < 1e-6 })
+        }
     }
 
     @Test("dropout acts, and goes by the seed")
@@ -30,10 +46,11 @@ import Trainers
     }
 
     /// In a process of its own, so that no other test takes the threads.
-    @Test("1 thread = 2 threads = 4 threads, to the bit")
-    func threads() async {
-        await #expect(processExitsWith: .success) {
+    @Test("1 thread = 2 threads = 4 threads, to the bit", arguments: [false, true])
+    func threads(_ inBF16: Bool) async {
+        await #expect(processExitsWith: .success) { [inBF16 = inBF16 as Bool] in
             var run = TinyRun()
+            run.precision = inBF16 ? .bf16 : .f32
             run.size = .rows(8)
             let results = try [1, 2, 4, 3].map { count in
                 Device.cpu.threads = count
@@ -44,9 +61,11 @@ import Trainers
         }
     }
 
-    @Test("packed = alone: log-probabilities to the bit")
-    func packedForward() throws {
-        let model = try TinyRun().adaptedModel()
+    @Test("packed = alone: log-probabilities to the bit", arguments: Precision.allCases)
+    func packedForward(_ precision: Precision) throws {
+        var run = TinyRun()
+        run.precision = precision
+        let model = try run.adaptedModel()
         let rows = TinyRun.rows
         let alone = rows.flatMap { scores(model, [$0]) }
         for order in [rows, rows.reversed(), Array(rows[7...] + rows[..<7])] {
@@ -120,7 +139,7 @@ import Trainers
             let rows = TinyRun.rows.sorted { $0.tokens.count > $1.tokens.count }
             run.rows = Array(rows.prefix(8)) + rows.suffix(13)
             run.size = .rows(8)
-            run.options.recomputesLayers = recomputes
+            run.options.recompute = recomputes ? .layer : .none
             let model = try run.adaptedModel()
             _ = Evaluator(model, adapters: ["default"]).evaluate(run.rows)
             var counts: [Int] = []

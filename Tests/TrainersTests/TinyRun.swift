@@ -15,14 +15,17 @@ struct TinyRun {
     var accumulation = 1
     var shuffle = false
     var dropout = 0.1
+    var precision = Precision.f32
     var seed: UInt64 = 7
     var options = TrainingOptions(
         totalSteps: 6, learningRate: 1e-2, schedule: Schedule(.linear, warmupSteps: 2, totalSteps: 20))
     var makeOptimizer: () -> any Optimizer = { AdamW() }
 
     /// A tiny model, frozen.
-    static func model(_ name: String = "tiny-llama") throws -> CausalLM {
-        try ModelRegistry.load(Locations.fixture("models/\(name)")).model
+    static func model(_ name: String = "tiny-llama", precision: Precision = .f32) throws -> CausalLM {
+        try ModelRegistry.load(
+            Locations.fixture("models/\(name)"), weights: precision == .f32 ? .f32 : .bf16, precision: precision
+        ).model
     }
 
     /// Twenty-four conversations of 50 to 120 tokens, every token trained.
@@ -40,7 +43,7 @@ struct TinyRun {
 
     /// The tiny model with a LoRA adapter on every linear layer, A and B random so that all gradients flow from the start.
     func adaptedModel(_ name: String = "tiny-llama") throws -> CausalLM {
-        let model = try Self.model(name)
+        let model = try Self.model(name, precision: precision)
         var lora = LoRAConfiguration()
         lora.r = 4
         lora.loraDropout = dropout

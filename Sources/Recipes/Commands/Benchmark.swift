@@ -100,7 +100,8 @@ extension Commands {
         }
         return BenchmarkReport(
             tokensPerSecond: rate(\.tokens), trainedTokensPerSecond: rate(\.trainedTokens), stepSeconds: seconds,
-            loadSeconds: loadSeconds, peakMemoryBytes: processPeakMemory(), peakTensorBytes: Device.cpu.memory.peakUsedBytes,
+            loadSeconds: loadSeconds, peakMemoryBytes: processPeakMemory(),
+            peakTensorBytes: Device.cpu.memory.peakUsedBytes,
             parameterBytes: session.model.parameters().reduce(0) { $0 + $1.parameter.value.byteCount },
             multiplyAddsPerSecond: measured.reduce(0) { $0 + $1.work } / total, productRate: productRate(session.model),
             threads: Device.cpu.threads, kernelPath: Device.cpu.path,

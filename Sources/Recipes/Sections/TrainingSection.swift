@@ -1,10 +1,6 @@
-/// Which activations are computed again in the backward pass instead of being kept.
-public enum RecomputeRule: String, CaseIterable, RecipeChoice {
-    /// None: fastest.
-    case none
-    /// All inside a layer: memory of one layer instead of all, for about a third more time. Results are the same to the bit.
-    case layer
-}
+import Layers
+
+extension Recompute: RecipeChoice {}
 
 /// `training:`, how long and with what.
 public struct TrainingSettings: Equatable, Sendable {
@@ -17,7 +13,9 @@ public struct TrainingSettings: Equatable, Sendable {
     /// What every random choice is drawn from.
     public var seed = 42
     /// Which activations are computed again.
-    public var recompute = RecomputeRule.none
+    public var recompute = Recompute.none
+    /// Tokens whose activations are held at once; a larger micro-batch runs in several passes.
+    public var tokensPerPass = 2048
     /// Threads; 0 for one on each core. Results do not depend on it.
     public var threads = 0
     /// Evaluate every so many steps too; nil for only before and after.
@@ -51,7 +49,11 @@ extension TrainingSettings: RecipeSection {
             RecipeKey("seed", \.seed, range: .atLeast(0), "What every random choice is drawn from."),
             RecipeKey(
                 "recompute", \.recompute,
-                "`layer` computes activations again in the backward pass: less memory, about a third more time, the same result."
+                "What is computed again in the backward pass: `layer` takes the least memory and about a third more time, `attention` is between; the same result."
+            ),
+            RecipeKey(
+                "tokens_per_pass", \.tokensPerPass, range: .atLeast(1),
+                "Tokens whose activations are held at once. A larger micro-batch runs in several passes, row by row: the same step to rounding, in less memory."
             ),
             RecipeKey(
                 "threads", \.threads, range: .within(0...4096),
