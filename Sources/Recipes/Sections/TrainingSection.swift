@@ -15,7 +15,7 @@ public struct TrainingSettings: Equatable, Sendable {
     /// Which activations are computed again.
     public var recompute = Recompute.none
     /// Tokens whose activations are held at once; a larger micro-batch runs in several passes.
-    public var tokensPerPass = 2048
+    public var tokensPerPass = 1024
     /// Threads; 0 for one on each core. Results do not depend on it.
     public var threads = 0
     /// Evaluate every so many steps too; nil for only before and after.
