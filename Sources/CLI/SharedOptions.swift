@@ -7,14 +7,19 @@ struct ModelOptions: ParsableArguments {
         help: ArgumentHelp("A .gguf file, a Hugging Face folder, or org/name in the local cache.", valueName: "model"))
     var model: String
 
-    @Option(help: "The type in which products are computed: f32.")
+    @Option(help: "The type in which products are computed: f32 or bf16.")
     var precision: String?
 
-    @Option(help: "How weights are kept in memory: f32 or bf16.")
+    @Option(help: "How weights are kept in memory: f32, bf16, int8 or nf4.")
     var weights: String?
 
+    @Option(help: ArgumentHelp("Whether nf4 keeps its scales in 8 bits too.", valueName: "true|false"))
+    var doubleQuant: String?
+
     /// The flags as a recipe's section.
-    func settings() throws -> ModelSettings { try ModelSettings(path: model, precision: precision, weights: weights) }
+    func settings() throws -> ModelSettings {
+        try ModelSettings(path: model, precision: precision, weights: weights, doubleQuant: doubleQuant)
+    }
 }
 
 /// The flag of every command that has a result.

@@ -49,4 +49,13 @@ public final class MappedFile: @unchecked Sendable {
         precondition(range.lowerBound >= 0 && range.upperBound <= bytes.count, "range \(range) of \(bytes.count) bytes")
         return UnsafeRawBufferPointer(rebasing: bytes[range])
     }
+
+    /// Lets the pages of a range go, which otherwise count as this process's memory once they have been read. Whoever reads them again
+    /// gets them from the file.
+    public func releasePages(of range: Range<Int>) {
+        let page = Int(sysconf(Int32(_SC_PAGESIZE)))
+        let first = range.lowerBound / page * page
+        guard let start = bytes.baseAddress, !range.isEmpty else { return }
+        madvise(UnsafeMutableRawPointer(mutating: start + first), range.upperBound - first, MADV_DONTNEED)
+    }
 }

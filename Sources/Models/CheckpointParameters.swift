@@ -8,18 +8,22 @@ final class CheckpointParameters: ParameterSource {
     private let checkpoint: any Checkpoint
     private let family: any ModelFamily.Type
     private let configuration: DecoderConfiguration
-    private let weights: DType
+    private let storage: MatrixStorage
     private let names: Set<String>
     private var read: Set<String> = []
+    private var errors: [(kind: String, error: Double, total: Double)] = []
+    /// Where a matrix is read before it is stored in fewer bits. One for all: memory that the codes of one matrix took from what the
+    /// numbers of another left behind would be several times as large as they.
+    private var staging: Tensor?
 
     init(
         _ checkpoint: any Checkpoint, family: any ModelFamily.Type, _ configuration: DecoderConfiguration,
-        weights: DType
+        storage: MatrixStorage
     ) {
         self.checkpoint = checkpoint
         self.family = family
         self.configuration = configuration
-        self.weights = weights
+        self.storage = storage
         names = Set(checkpoint.tensorNames)
     }
 
@@ -28,23 +32,60 @@ final class CheckpointParameters: ParameterSource {
         guard names.contains(name) else {
             throw InputError("the checkpoint has no tensor \(name)", file: checkpoint.path, place: name)
         }
-        let stored = try checkpoint.shape(of: name)
-        guard stored == shape else {
+        let found = try checkpoint.shape(of: name)
+        guard found == shape else {
             throw InputError(
-                "the tensor has shape \(stored), the configuration asks for \(shape)", file: checkpoint.path,
+                "the tensor has shape \(found), the configuration asks for \(shape)", file: checkpoint.path,
                 place: name)
         }
         read.insert(name)
-        var tensor = try Tensor(shape: shape) { try checkpoint.readFloats(name, into: $0) }
-        if checkpoint.format == .gguf, let heads = family.ggufPermutedHeads(path, configuration) {
-            let order = huggingFaceRowOrder(rows: shape[0], heads: heads).map { Int32($0) }
-            tensor = gatherRows(tensor.reshaped([shape[0], shape.dropFirst().reduce(1, *)]), order).reshaped(shape)
-        }
-        return shape.count == 2 ? tensor.converted(to: weights) : tensor
+        let type = shape.count == 2 ? storage.type(of: path, storedAs: try checkpoint.storageType(of: name)) : .f32
+        defer { try? checkpoint.releasePages(of: name) }
+        guard type != .f32 else { return try Tensor(shape: shape) { try read(name, of: path, into: $0) } }
+        let tensor = stagingArea()[rows: 0..<shape.reduce(1, *)].reshaped(shape)
+        try tensor.withMutableFloats { try read(name, of: path, into: $0) }
+        let stored = tensor.converted(to: type)
+        if type.isQuantized { note(tensor.squaredError(of: stored), of: path) }
+        return stored
     }
 
-    /// Fails where the checkpoint holds tensors that the model did not ask for and the family may not ignore.
-    func checkAllRead() throws {
+    private func read(_ name: String, of path: String, into floats: UnsafeMutableBufferPointer<Float>) throws {
+        try checkpoint.readFloats(name, into: floats)
+        if checkpoint.format == .gguf, let heads = family.ggufPermutedHeads(path, configuration) {
+            unpermuteRotaryRows(floats, rows: try checkpoint.shape(of: name)[0], heads: heads)
+        }
+    }
+
+    /// Room for the largest matrix.
+    private func stagingArea() -> Tensor {
+        if let staging { return staging }
+        let shapes = checkpoint.tensorNames.compactMap { try? checkpoint.shape(of: $0) }
+        let sizes = shapes.filter { $0.count == 2 }.map { $0[0] * $0[1] }
+        let area = Tensor(shape: [sizes.max() ?? 0]) { _ in }
+        staging = area
+        return area
+    }
+
+    private func note(_ sums: (error: Double, total: Double), of path: String) {
+        let kind = String(path.split(separator: ".").dropLast().last ?? "")
+        let index = errors.firstIndex { $0.kind == kind } ?? errors.count
+        if index == errors.count { errors.append((kind, 0, 0)) }
+        errors[index].error += sums.error
+        errors[index].total += sums.total
+    }
+
+    /// What quantising lost, for each kind of layer in the order in which they were read.
+    var quantizationErrors: [QuantizationError] {
+        errors.map { QuantizationError(kind: $0.kind, relative: $0.total > 0 ? ($0.error / $0.total).squareRoot() : 0) }
+    }
+
+    /// Gives back what reading took, and fails where the checkpoint holds tensors that the model did not ask for and the family may not
+    /// ignore.
+    func finish() throws {
+        if staging != nil {
+            staging = nil
+            Device.cpu.trim()
+        }
         let unexpected = checkpoint.tensorNames.filter { !read.contains($0) && !family.mayIgnore($0, configuration) }
         guard unexpected.isEmpty else {
             throw InputError(

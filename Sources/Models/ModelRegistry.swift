@@ -15,7 +15,8 @@ public enum ModelRegistry {
     ///
     /// - Parameters:
     ///   - path: any of the three.
-    ///   - weights: how matrices are stored in memory; norms and biases stay f32.
+    ///   - weights: how matrices are stored in memory; norms and biases stay f32. Of int8 and NF4 that is meant for the linear layers
+    ///     but the head; embeddings and head are then bf16 where they are stored so or products are, else f32.
     ///   - precision: how products are computed.
     /// - Returns: the model, with every checkpoint key accounted for.
     /// - Throws: `InputError` that names the file and the key, tensor or family at fault.
@@ -25,10 +26,13 @@ public enum ModelRegistry {
         let checkpoint = try openCheckpoint(path)
         let family = try family(of: checkpoint)
         let configuration = try configuration(of: checkpoint, family)
-        let parameters = CheckpointParameters(checkpoint, family: family, configuration, weights: weights)
+        let parameters = CheckpointParameters(
+            checkpoint, family: family, configuration, storage: MatrixStorage(weights: weights, precision: precision))
         let model = try CausalLM(parameters, configuration, precision: precision)
-        try parameters.checkAllRead()
-        return LoadedModel(model: model, family: family, checkpoint: checkpoint, weights: weights)
+        try parameters.finish()
+        return LoadedModel(
+            model: model, family: family, checkpoint: checkpoint, weights: weights,
+            quantizationErrors: parameters.quantizationErrors)
     }
 
     private static func family(of checkpoint: any Checkpoint) throws -> any ModelFamily.Type {
@@ -70,4 +74,6 @@ public struct LoadedModel {
     public let checkpoint: any Checkpoint
     /// How its matrices are stored in memory.
     public let weights: DType
+    /// What quantising them lost, by kind of layer; empty where nothing is quantised.
+    public let quantizationErrors: [QuantizationError]
 }

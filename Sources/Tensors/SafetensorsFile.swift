@@ -73,6 +73,9 @@ public final class SafetensorsFile: Sendable {
         inParallel(target.count) { convert(from + $0.lowerBound * width, $0.count, to + $0.lowerBound) }
     }
 
+    /// Lets go of the memory that a tensor's bytes took when they were read; they can be read again.
+    public func releasePages(of name: String) throws { file.releasePages(of: try entry(name).bytes) }
+
     /// Reads a tensor as ``readFloats(_:into:)`` does, into a new array.
     public func floats(_ name: String) throws -> [Float] {
         let count = try entry(name).elementCount

@@ -67,6 +67,7 @@ struct BadInput: Sendable, CustomTestStringConvertible {
         .setting("adapter.target_modules=[nothing]", says: "no module is named nothing", "q_proj"),
         .setting("adapter.init_from=nowhere", says: "error: nowhere: no such folder"),
         .setting("adapter=null", "model.weights=bf16", says: "full fine-tuning needs `model.weights: f32`"),
+        .setting("adapter=null", "model.weights=nf4", says: "weights stored as nf4 cannot be trained"),
         .setting("output.path=recipe.yaml", says: "error: recipe.yaml: a file stands where a folder is needed"),
         .setting(
             "output.path=model", says: "error: model: `output.path` is `model.path` too: the run would write over"),
@@ -107,6 +108,15 @@ struct BadInput: Sendable, CustomTestStringConvertible {
     ]
 
     static let commands: [BadInput] = [
+        .command(
+            "evaluate --model model --data rows.jsonl --weights int4",
+            says: "`--weights` must be `f32`, `bf16`, `int8` or `nf4`"),
+        .command(
+            "evaluate --model model --data rows.jsonl --weights int8 --double-quant true",
+            says: "error: `--double-quant` needs `--weights nf4`"),
+        .command(
+            "evaluate --model model --data rows.jsonl --weights nf4 --double-quant yes",
+            says: "error: `--double-quant` must be true or false, not `yes`"),
         .command("evaluate --model model --data missing", says: "error: missing: cannot open the file"),
         .command("evaluate --model model --data rows.jsonl --max-length 1", says: "two tokens are the least"),
         .command("evaluate --model model --data rows.jsonl --max-length 200", says: "reads 128 tokens at most"),

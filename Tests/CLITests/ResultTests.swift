@@ -58,6 +58,32 @@ import Testing
         #expect(slash.status == 0 && run.exists("new/model.safetensors") && !run.exists("new.partial"))
     }
 
+    /// The base is loaded as the adapter's training saw it, and the merged model is that base with the adapter folded in.
+    @Test(arguments: [("int8", "true", "int8"), ("nf4", "true", "nf4_double_quant"), ("nf4", "false", "nf4")])
+    func quantisedBase(_ weights: String, doubleQuant: String, recorded: String) async throws {
+        let run = try TinyRun()
+        let trained = try await run.train(["model.weights=\(weights)", "model.double_quant=\(doubleQuant)"])
+        #expect(trained.status == 0 && trained.errors.contains("off by (RMS): q_proj"))
+        let header = try run.bytes("run/adapter_model.safetensors").dropFirst(8).prefix { $0 < 0x80 && $0 != 0 }
+        #expect(String(decoding: header, as: UTF8.self).contains("\"graft_base_storage\":\"\(recorded)\""))
+
+        let flags = ["--weights", weights] + (weights == "nf4" ? ["--double-quant", doubleQuant] : [])
+        let adopted = try await run.graft(["evaluate", "--adapter", "run"] + Self.score)
+        let asked = try await run.graft(["evaluate", "--adapter", "run"] + Self.score + flags)
+        let plain = try await run.graft(["evaluate", "--adapter", "run", "--weights", "f32"] + Self.score)
+        #expect(adopted.errors.contains("the model is loaded so") && adopted.output == asked.output)
+        #expect(plain.output != asked.output && plain.status == 0)
+
+        let merged = try await run.graft(
+            ["merge", "--model", "model", "--adapter", "run", "--output", "merged", "--dtype", "f32", "--json"])
+        #expect(merged.status == 0 && merged.errors.contains("merged into the numbers"))
+        #expect(try merged.json["verified"] == true)
+        let whole = try await run.graft(["evaluate", "--model", "merged", "--data", "rows.jsonl", "--json"]).json
+        #expect(try isClose(#require(whole["nll"]?.number), #require(adopted.json["nll"]?.number), relative: 1e-5))
+        let compared = try await run.graft(["compare", "--adapter", "run", "--merged", "merged"] + Self.score).json
+        #expect(try #require(compared["merged"]?["max_logit_difference"]?.number) < 1e-3)
+    }
+
     @Test func scoringFollowsItsFlags() async throws {
         let run = try TinyRun()
         let texts = (0..<3).map { row in

@@ -99,6 +99,14 @@ struct BadRecipe: CustomTestStringConvertible, Sendable {
                 "--set model.precision=fp16: `model.precision` must be `f32` or `bf16`, not `fp16`. did you mean `bf16`?"
         ),
         BadRecipe(
+            overrides: ["model.weights=int4"],
+            expected:
+                "--set model.weights=int4: `model.weights` must be `f32`, `bf16`, `int8` or `nf4`, not `int4`. did you mean `int8`?"
+        ),
+        BadRecipe(
+            overrides: ["model.double_quant=2"],
+            expected: "--set model.double_quant=2: `model.double_quant` must be true or false, not 2"),
+        BadRecipe(
             overrides: ["objective.type=dpo"],
             expected: "--set objective.type=dpo: there is no `objective.type: dpo`. this version has `sft`"),
         BadRecipe(

@@ -20,7 +20,7 @@ let shortest = """
     @Test func everyValueArrives() throws {
         let recipe = try read(
             """
-            model: { path: org/name, precision: f32, weights: bf16 }
+            model: { path: org/name, precision: f32, weights: nf4, double_quant: false }
             adapter:
               type: lora
               r: 16
@@ -75,7 +75,7 @@ let shortest = """
             output: { path: out, save_steps: 0, keep_checkpoints: 5 }
             """)
 
-        #expect(recipe.model.path == "org/name" && recipe.model.weights == .bf16)
+        #expect(recipe.model.path == "org/name" && recipe.model.weights == .nf4 && !recipe.model.doubleQuant)
         guard case .lora(let lora) = recipe.adapter else { throw RunError("no adapter") }
         let configuration = lora.configuration
         #expect(configuration.r == 16 && configuration.loraAlpha == 32 && configuration.loraDropout == 0.1)

@@ -16,15 +16,19 @@ struct TinyRun {
     var shuffle = false
     var dropout = 0.1
     var precision = Precision.f32
+    /// How the frozen weights are stored; as products take them where nil.
+    var weights: DType?
     var seed: UInt64 = 7
     var options = TrainingOptions(
         totalSteps: 6, learningRate: 1e-2, schedule: Schedule(.linear, warmupSteps: 2, totalSteps: 20))
     var makeOptimizer: () -> any Optimizer = { AdamW() }
 
     /// A tiny model, frozen.
-    static func model(_ name: String = "tiny-llama", precision: Precision = .f32) throws -> CausalLM {
+    static func model(
+        _ name: String = "tiny-llama", precision: Precision = .f32, weights: DType? = nil
+    ) throws -> CausalLM {
         try ModelRegistry.load(
-            Locations.fixture("models/\(name)"), weights: precision == .f32 ? .f32 : .bf16, precision: precision
+            Locations.fixture("models/\(name)"), weights: weights ?? precision.activations, precision: precision
         ).model
     }
 
@@ -43,7 +47,7 @@ struct TinyRun {
 
     /// The tiny model with a LoRA adapter on every linear layer, A and B random so that all gradients flow from the start.
     func adaptedModel(_ name: String = "tiny-llama") throws -> CausalLM {
-        let model = try Self.model(name, precision: precision)
+        let model = try Self.model(name, precision: precision, weights: weights)
         var lora = LoRAConfiguration()
         lora.r = 4
         lora.loraDropout = dropout
@@ -68,9 +72,9 @@ struct TinyRun {
             options: options, hooks: hooks, state: state)
     }
 
-    /// Trains to the end.
-    func result() throws -> TrainedModel {
-        let model = try adaptedModel()
+    /// Trains to the end; a model with an adapter on every layer where none is given.
+    func result(_ given: CausalLM? = nil) throws -> TrainedModel {
+        let model = try given ?? adaptedModel()
         let optimizer = makeOptimizer()
         var steps: [StepMetrics] = []
         #expect(try loop(model, optimizer, hooks: TrainingHooks(didStep: { steps.append($0) })).run() == .finished)

@@ -36,6 +36,8 @@ public protocol Checkpoint: AnyObject, Sendable {
     ///
     /// - Throws: ``InputError`` where its type cannot be read as numbers.
     func readFloats(_ name: String, into target: UnsafeMutableBufferPointer<Float>) throws
+    /// Lets go of the memory that a tensor's bytes took when they were read; they can be read again.
+    func releasePages(of name: String) throws
     /// The tokenizer that comes with the weights: `tokenizer.json` beside them, or made from a GGUF file's metadata.
     ///
     /// - Throws: ``InputError`` where there is none, or it is broken.

@@ -30,6 +30,8 @@ final class GGUFCheckpoint: Checkpoint {
         try file.readFloats(name, into: target)
     }
 
+    func releasePages(of name: String) throws { try file.releasePages(of: name) }
+
     func tokenizer() throws -> Tokenizer {
         do {
             return try Tokenizer(file.tokenizerVocabulary())

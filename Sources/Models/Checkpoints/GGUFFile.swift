@@ -78,6 +78,9 @@ final class GGUFFile: Sendable {
         }
     }
 
+    /// Lets go of the memory that a tensor's bytes took when they were read; they can be read again.
+    func releasePages(of name: String) throws { file.releasePages(of: try entry(name).bytes) }
+
     /// Calls `body` with a cursor at the first element of an array of the metadata.
     func withElements<Result>(of array: GGUFArray, key: String, _ body: (inout GGUFCursor) throws -> Result) rethrows
         -> Result

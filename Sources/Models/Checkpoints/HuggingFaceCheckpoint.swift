@@ -46,6 +46,8 @@ final class HuggingFaceCheckpoint: Checkpoint {
         try weights.shard(of: name).readFloats(name, into: target)
     }
 
+    func releasePages(of name: String) throws { try weights.shard(of: name).releasePages(of: name) }
+
     func tokenizer() throws -> Tokenizer {
         let file = path + "/tokenizer.json"
         if case .missing = PathKind(file) {

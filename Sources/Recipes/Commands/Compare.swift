@@ -69,7 +69,7 @@ extension Commands {
         observer: RunObserver = { _ in }
     ) throws -> Comparison {
         let settings = try settings.adopting(storageOf: [adapter], observer: observer)
-        let session = try ModelSession(settings)
+        let session = try ModelSession(settings, observer: observer)
         let active = try session.attach([adapter], observer: observer)
         let examples = try options.rows(for: session, observer: observer).examples
         let probe = Self.probe(examples)
@@ -83,6 +83,8 @@ extension Commands {
         if let merged {
             var mergedSettings = settings
             mergedSettings.path = merged
+            // What was merged is not meant to be quantised again.
+            if settings.storage.isQuantized { mergedSettings.storage = .f32 }
             let other = try ModelSession(mergedSettings)
             guard other.model.configuration.vocabularySize == session.model.configuration.vocabularySize else {
                 throw InputError("the merged model has another vocabulary than the base", file: merged)

@@ -63,7 +63,8 @@ extension Commands {
     public static func evaluate(
         _ settings: ModelSettings, adapters: [String] = [], options: ScoringOptions, observer: RunObserver = { _ in }
     ) throws -> EvaluationResult {
-        let session = try ModelSession(settings.adopting(storageOf: adapters, observer: observer))
+        let session = try ModelSession(
+            settings.adopting(storageOf: adapters, observer: observer), observer: observer)
         let active = try session.attach(adapters, observer: observer)
         let rows = try options.rows(for: session, observer: observer)
         let result = Evaluator(session.model, adapters: active).evaluate(rows.examples, skipped: rows.skipped)

@@ -68,7 +68,14 @@ extension Commands {
         guard case .missing = PathKind(output) else {
             throw InputError("the output exists already", file: output, hint: "Name another, or remove it")
         }
-        let session = try ModelSession(settings.adopting(storageOf: adapters, observer: observer))
+        let settings = try settings.adopting(storageOf: adapters, observer: observer)
+        let session = try ModelSession(settings)
+        if settings.storage.isQuantized {
+            observer(
+                .note(
+                    "merged into the numbers that \(settings.storage.inWords) weights stand for, as the adapter's training saw them"
+                ))
+        }
         let active = try session.attach(adapters, observer: observer)
         let probe = try probe(session)
         let adapted = LogitRecord(session.model, adapters: active, probe)

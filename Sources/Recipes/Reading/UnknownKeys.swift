@@ -36,6 +36,8 @@ private let foreignNames: [String: String] = [
     "fp16": "`model.precision`",
     "mixed_precision": "`model.precision`", "load_in_4bit": "`model.weights`", "load_in_8bit": "`model.weights`",
     "quantization_config": "`model.weights`", "quantization_bit": "`model.weights`",
+    "bnb_4bit_quant_type": "`model.weights`", "bnb_4bit_use_double_quant": "`model.double_quant`",
+    "double_quantization": "`model.double_quant`",
     // The adapter.
     "peft_type": "`adapter.type`", "finetuning_type": "`adapter.type`", "lora_r": "`adapter.r`",
     "lora_rank": "`adapter.r`",

@@ -1,6 +1,7 @@
 import Adapters
 import Datasets
 import Files
+import Foundation
 import Models
 import Tensors
 import Tokenizers
@@ -38,10 +39,16 @@ struct ModelSession {
 
     var model: CausalLM { loaded.model }
 
-    /// Loads a model as a recipe's section or a command's flags say.
-    init(_ settings: ModelSettings) throws {
-        loaded = try ModelRegistry.load(
-            settings.path, weights: settings.weights == .bf16 ? .bf16 : .f32, precision: settings.precision)
+    /// Loads a model as a recipe's section or a command's flags say, and remarks on what quantising it lost.
+    init(_ settings: ModelSettings, observer: RunObserver = { _ in }) throws {
+        loaded = try ModelRegistry.load(settings.path, weights: settings.storage, precision: settings.precision)
+        if !loaded.quantizationErrors.isEmpty {
+            let errors = loaded.quantizationErrors.map {
+                "\($0.kind) \(String(format: "%.2f", 100 * $0.relative)) %"
+            }
+            observer(
+                .note("weights kept as \(settings.storage.inWords), off by (RMS): \(errors.joined(separator: ", "))"))
+        }
         let text = try TokenizerSession(loaded.checkpoint)
         tokenizer = text.tokenizer
         renderer = text.renderer
@@ -96,11 +103,11 @@ extension ModelSettings {
     func adopting(storageOf adapters: [String], observer: RunObserver) throws -> ModelSettings {
         guard !isStorageGiven, let path = adapters.first else { return self }
         guard let recorded = try AdapterFolder(path).metadata[AdapterRecord.baseStorage],
-            let storage = WeightStorage(rawValue: recorded), storage != weights
+            let recorded = DType(rawValue: recorded), recorded != storage
         else { return self }
-        observer(.note("\(path) was trained on \(recorded) weights: the model is loaded so"))
+        observer(.note("\(path) was trained on \(recorded.inWords) weights: the model is loaded so"))
         var copy = self
-        copy.weights = storage
+        copy.storage = recorded
         return copy
     }
 }

@@ -36,7 +36,8 @@ struct TrainedWeights {
         case nil:
             guard storage == .f32 else {
                 throw InputError(
-                    "full fine-tuning needs `model.weights: f32`: weights stored as \(storage) cannot be trained")
+                    "full fine-tuning needs `model.weights: f32`: weights stored as \(storage.inWords) cannot be trained"
+                )
             }
             active = []
             configuration = nil

@@ -9,6 +9,10 @@ public enum WeightStorage: String, CaseIterable, RecipeChoice {
     case f32
     /// bfloat16, two bytes a weight, widened as they are used.
     case bf16
+    /// A byte a weight, with a scale for each output.
+    case int8
+    /// Four bits a weight, with a scale for each 64: QLoRA's.
+    case nf4
 }
 
 /// `model:`, the network that is trained.
@@ -19,6 +23,8 @@ public struct ModelSettings: Equatable, Sendable {
     public var precision = Precision.f32
     /// How the frozen weights are kept. Weights that are trained are always f32.
     public var weights = WeightStorage.f32
+    /// Whether the scales of nf4 are quantised themselves.
+    public var doubleQuant = true
     /// Whether a command's flags named the storage; where they did not, an adapter's own is taken.
     var isStorageGiven = false
 
@@ -41,15 +47,18 @@ extension ModelSettings: RecipeSection {
             ),
             RecipeKey(
                 "weights", \.weights,
-                "How the frozen weights are kept in memory. bf16 takes half of f32, and is the default for an adapter under precision bf16; weights that are trained are always f32."
+                "How the frozen weights are kept in memory. bf16 takes half of f32, and is the default for an adapter under precision bf16; int8 and nf4 (QLoRA) a quarter and an eighth, embeddings and head excepted; weights that are trained are always f32."
             ),
+            RecipeKey(
+                "double_quant", \.doubleQuant,
+                "With nf4: the scales are kept in 8 bits too, 4.13 bits a weight instead of 4.5."),
         ]
     }
 }
 
 extension ModelSettings {
-    /// The settings that a command's flags `--model`, `--precision` and `--weights` ask for, checked as in a recipe.
-    public init(path: String, precision: String?, weights: String?) throws {
+    /// The settings that a command's flags `--model`, `--precision`, `--weights` and `--double-quant` ask for, checked as in a recipe.
+    public init(path: String, precision: String?, weights: String?, doubleQuant: String? = nil) throws {
         func read<Value: RecipeValue>(_ text: String?, _ flag: String, _ field: inout Value) throws {
             guard let text else { return }
             field = try Value(reading: RecipeNode(.string(text)), as: flag)
@@ -58,7 +67,49 @@ extension ModelSettings {
         try read(path, "--model", &self.path)
         try read(precision, "--precision", &self.precision)
         try read(weights, "--weights", &self.weights)
+        if let doubleQuant {
+            guard let value = Bool(doubleQuant) else {
+                throw InputError("`--double-quant` must be true or false, not `\(doubleQuant)`")
+            }
+            guard self.weights == .nf4 else { throw InputError("`--double-quant` needs `--weights nf4`") }
+            self.doubleQuant = value
+        }
         isStorageGiven = weights != nil
         if !isStorageGiven, self.precision == .bf16 { self.weights = .bf16 }
+    }
+}
+
+extension ModelSettings {
+    /// The type in which the matrices of linear layers are stored.
+    var storage: DType {
+        get {
+            switch weights {
+            case .f32: .f32
+            case .bf16: .bf16
+            case .int8: .int8
+            case .nf4: doubleQuant ? .nf4DoubleQuant : .nf4
+            }
+        }
+        set {
+            switch newValue {
+            case .f32, .f16: weights = .f32
+            case .bf16: weights = .bf16
+            case .int8: weights = .int8
+            case .nf4, .nf4DoubleQuant:
+                weights = .nf4
+                doubleQuant = newValue == .nf4DoubleQuant
+            }
+        }
+    }
+}
+
+extension DType {
+    /// The storage as a recipe names it.
+    var inWords: String {
+        switch self {
+        case .nf4: "nf4 without double quantisation"
+        case .nf4DoubleQuant: "nf4"
+        default: rawValue
+        }
     }
 }

@@ -74,7 +74,9 @@ def parts(weight: torch.Tensor) -> dict[str, torch.Tensor]:
 def int8(weight: torch.Tensor) -> torch.Tensor:
     """The numbers that codes of -127 ... 127 and one scale a row give back."""
     absmax = weight.abs().amax(dim=1, keepdim=True)
-    codes = torch.where(absmax > 0, torch.round(weight * (127 / absmax)), 0)
+    # One division: 127 / tensor would be a reciprocal and a product.
+    factor = torch.full_like(absmax, 127).div(absmax)
+    codes = torch.where(absmax > 0, torch.round(weight * factor), 0)
     return codes * (absmax / 127)
 
 

@@ -1,0 +1,25 @@
+import Tensors
+
+/// How the matrices of a model are kept in memory.
+struct MatrixStorage {
+    /// Of the linear layers.
+    let weights: DType
+    /// How products are computed.
+    let precision: Precision
+
+    /// How one is kept. Embeddings and head are not quantised: they stay in the type of the products, and in bf16 where they come in it.
+    func type(of path: String, storedAs source: String) -> DType {
+        guard weights.isQuantized, path.hasPrefix("model.embed_tokens.") || path.hasPrefix("lm_head.") else {
+            return weights
+        }
+        return precision == .bf16 || source == "BF16" ? .bf16 : .f32
+    }
+}
+
+/// What quantising the layers of a kind lost.
+public struct QuantizationError: Sendable {
+    /// Their name in a block: `q_proj`.
+    public var kind: String
+    /// `√(Σ (stored − w)² / Σ w²)` over all of them.
+    public var relative: Double
+}
