@@ -1,5 +1,6 @@
 # make quickstart   everything once: packages, build, model, a training run, a merge, a sample
 # make test         the tests, in release mode
+# make benchmark    how fast each kernel is beside plain loops
 
 SWIFT   ?= swift
 STEPS   ?=
@@ -9,7 +10,7 @@ PACKAGES = libjson-c-dev libzstd-dev libpcre2-dev libxxhash-dev
 SOURCES  = Package.swift Sources Tests
 SUDO     = $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: quickstart build test test-portable model deps format lint clean
+.PHONY: quickstart build test test-portable benchmark model deps format lint clean
 
 build: deps
 	$(SWIFT) build -c release --product graft
@@ -38,6 +39,10 @@ test: deps
 # The same results must come from a machine without the newest instructions, up to rounding.
 test-portable: deps
 	GRAFT_CPU=avx2 $(SWIFT) test -c release
+
+# Every kernel beside its plain twin.
+benchmark: deps
+	GRAFT_BENCHMARK=1 $(SWIFT) test -c release --filter Benchmarks
 
 # System libraries: only what is missing is installed.
 deps:

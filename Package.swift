@@ -58,6 +58,7 @@ let package = Package(
         .target(name: "TestSupport", dependencies: ["Files"], path: "Tests/TestSupport", swiftSettings: strict),
         tests("FilesTests", ["Files"]),
         tests("TensorsTests", ["Tensors", "Files"]),
+        tests("Benchmarks", ["Tensors"]),
         tests("LayersTests", ["Layers", "Tensors"]),
         tests("TokenizersTests", ["Tokenizers", "Models", "Files"]),
         tests("ModelsTests", ["Models", "Layers", "Tokenizers", "Tensors", "Files"]),
