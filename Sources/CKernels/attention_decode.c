@@ -11,7 +11,7 @@
 
 #include <math.h>
 
-enum { CHUNK = 128, WIDE = 4 };
+enum { CHUNK = 128, HEADS = 3 }; // keys of a chunk, query heads that meet them at once
 
 struct chunk {
     const char *keys, *values; // of the first key head
@@ -31,7 +31,9 @@ struct decode_job {
     float scale;
 };
 
-BODY vector load_channels(const char *row, bool is_bf16, int64_t d, int64_t count) {
+// 16 channels from d on; `whole`: all of them are there.
+BODY vector load_channels(const char *row, bool is_bf16, int64_t d, int64_t D, const bool whole) {
+    int64_t count = whole ? LANES : D - d;
     if (!is_bf16) return load_some((const float *)row + d, count);
     if (count >= LANES) return widen_bf16((const uint16_t *)row + d);
     uint16_t some[LANES] = {0};
@@ -39,13 +41,26 @@ BODY vector load_channels(const char *row, bool is_bf16, int64_t d, int64_t coun
     return widen_bf16(some);
 }
 
-BODY void score_keys(float *scores, const float *q, const char *keys, int64_t row_bytes, int64_t count, int64_t D, float scale,
-                     bool is_bf16) {
-    for (int64_t j = 0; j < count; j++) {
-        vector sum = splat(0);
-        for (int64_t d = 0; d < D; d += LANES)
-            sum = load_some(q + d, D - d) * load_channels(keys + j * row_bytes, is_bf16, d, D - d) + sum;
-        scores[j] = scale * lane_sum(sum);
+// Keys or values of one head, and how far apart they stand.
+struct rows {
+    const char *first;
+    int64_t bytes, count;
+    bool is_bf16;
+};
+
+// scores [heads, CHUNK] of a constant number of query heads, which stand one after the other.
+BODY void score_keys(float *scores, const float *q, struct rows keys, int64_t D, float scale, const int heads, const bool whole) {
+    for (int64_t j = 0; j < keys.count; j++) {
+        vector sum[HEADS];
+#pragma clang loop unroll(full)
+        for (int h = 0; h < heads; h++) sum[h] = splat(0);
+        for (int64_t d = 0; d < D; d += LANES) {
+            vector k = load_channels(keys.first + j * keys.bytes, keys.is_bf16, d, D, whole);
+#pragma clang loop unroll(full)
+            for (int h = 0; h < heads; h++) sum[h] = load_some(q + h * D + d, whole ? LANES : D - d) * k + sum[h];
+        }
+#pragma clang loop unroll(full)
+        for (int h = 0; h < heads; h++) scores[h * CHUNK + j] = scale * lane_sum(sum[h]);
     }
 }
 
@@ -63,44 +78,54 @@ BODY float exponentials(float *scores, int64_t count, float *maximum) {
     return lane_sum(sum);
 }
 
-// out [from d on] = sum over keys of weight * value, for a constant number of vectors.
-BODY void sum_values(float *out, const float *weights, const char *values, int64_t row_bytes, int64_t count, int64_t d, int64_t D,
-                     bool is_bf16, const int vectors) {
-    vector sum[WIDE];
+// out [heads, D + 2] = sum over the chunk's keys of weight * value.
+BODY void sum_values(float *out, const float *weights, struct rows values, int64_t D, const int heads, const bool whole) {
+    for (int64_t d = 0; d < D; d += LANES) {
+        vector sum[HEADS];
 #pragma clang loop unroll(full)
-    for (int i = 0; i < vectors; i++) sum[i] = splat(0);
-    for (int64_t j = 0; j < count; j++)
+        for (int h = 0; h < heads; h++) sum[h] = splat(0);
+        for (int64_t j = 0; j < values.count; j++) {
+            vector v = load_channels(values.first + j * values.bytes, values.is_bf16, d, D, whole);
 #pragma clang loop unroll(full)
-        for (int i = 0; i < vectors; i++) {
-            int64_t at = d + i * LANES;
-            sum[i] = splat(weights[j]) * load_channels(values + j * row_bytes, is_bf16, at, D - at) + sum[i];
+            for (int h = 0; h < heads; h++) sum[h] = splat(weights[h * CHUNK + j]) * v + sum[h];
         }
 #pragma clang loop unroll(full)
-    for (int i = 0; i < vectors; i++) store_some(out + d + i * LANES, sum[i], D - d - i * LANES);
-}
-
-BODY void meet_chunk(const struct decode_job *job, int64_t number, int64_t key_head, bool is_bf16) {
-    const struct chunk *chunk = &job->chunks[number];
-    int64_t D = job->D, group = job->H / job->K, width = is_bf16 ? 2 : 4, row_bytes = job->K * D * width;
-    const char *keys = chunk->keys + key_head * D * width, *values = chunk->values + key_head * D * width;
-    float scores[CHUNK];
-    for (int64_t h = key_head * group; h < (key_head + 1) * group; h++) {
-        float *out = job->partial + (number * job->H + h) * (D + 2);
-        score_keys(scores, job->q + (chunk->sequence * job->H + h) * D, keys, row_bytes, chunk->count, D, job->scale, is_bf16);
-        out[D + 1] = exponentials(scores, chunk->count, &out[D]);
-        int64_t d = 0;
-        for (; d + WIDE * LANES <= D; d += WIDE * LANES)
-            sum_values(out, scores, values, row_bytes, chunk->count, d, D, is_bf16, WIDE);
-        for (; d < D; d += LANES) sum_values(out, scores, values, row_bytes, chunk->count, d, D, is_bf16, 1);
+        for (int h = 0; h < heads; h++) store_some(out + h * (D + 2) + d, sum[h], whole ? LANES : D - d);
     }
 }
 
+// A constant number of query heads from `head` on, which read one key head.
+BODY void meet_heads(const struct decode_job *job, int64_t number, int64_t head, struct rows keys, struct rows values,
+                     const int heads, const bool whole) {
+    int64_t D = job->D;
+    float scores[HEADS * CHUNK], *out = job->partial + (number * job->H + head) * (D + 2);
+    const float *q = job->q + (job->chunks[number].sequence * job->H + head) * D;
+    score_keys(scores, q, keys, D, job->scale, heads, whole);
+    for (int h = 0; h < heads; h++)
+        out[h * (D + 2) + D + 1] = exponentials(scores + h * CHUNK, keys.count, &out[h * (D + 2) + D]);
+    sum_values(out, scores, values, D, heads, whole);
+}
+
+BODY void meet_chunk(const struct decode_job *job, int64_t number, int64_t key_head, bool is_bf16, const bool whole) {
+    const struct chunk *chunk = &job->chunks[number];
+    int64_t group = job->H / job->K, width = is_bf16 ? 2 : 4, row_bytes = job->K * job->D * width;
+    struct rows keys = {chunk->keys + key_head * job->D * width, row_bytes, chunk->count, is_bf16};
+    struct rows values = {chunk->values + key_head * job->D * width, row_bytes, chunk->count, is_bf16};
+    int64_t head = key_head * group, end = head + group;
+    for (; head + 3 <= end; head += 3) meet_heads(job, number, head, keys, values, 3, whole);
+    if (head + 2 == end) meet_heads(job, number, head, keys, values, 2, whole);
+    if (head + 1 == end) meet_heads(job, number, head, keys, values, 1, whole);
+}
+
 BODY void chunk_task_body(const struct decode_job *job, int64_t task) {
-    int64_t number = task / job->K;
-    if (job->chunks[number].is_bf16)
-        meet_chunk(job, number, task % job->K, true);
+    int64_t number = task / job->K, key_head = task % job->K;
+    bool whole = job->D % LANES == 0;
+    if (!whole)
+        meet_chunk(job, number, key_head, job->chunks[number].is_bf16, false);
+    else if (job->chunks[number].is_bf16)
+        meet_chunk(job, number, key_head, true, true);
     else
-        meet_chunk(job, number, task % job->K, false);
+        meet_chunk(job, number, key_head, false, true);
 }
 VARIANTS(chunk_task, (const struct decode_job *job, int64_t task), (job, task))
 
@@ -114,7 +139,7 @@ BODY void join_head(const struct decode_job *job, int64_t sequence, int64_t h) {
     int64_t D = job->D, key_head = h / (job->H / job->K), own = (sequence * job->K + key_head) * D;
     const float *q = job->q + (sequence * job->H + h) * D;
     float *out = job->out + (sequence * job->H + h) * D, score, total = 0;
-    score_keys(&score, q, (const char *)(job->k + own), 0, 1, D, job->scale, false);
+    score_keys(&score, q, (struct rows){(const char *)(job->k + own), 0, 1, false}, D, job->scale, 1, false);
     float maximum = score;
     for (int64_t c = job->first_chunk[sequence]; c < job->first_chunk[sequence + 1]; c++)
         maximum = fmaxf(maximum, job->partial[(c * job->H + h) * (D + 2) + D]);

@@ -12,6 +12,7 @@
 enum {
     STEP = 2 * LANES,
     TASK_BYTES = 96 << 10, // of b, in a second-level cache
+    MOST_PRODUCTS = 32,    // that share their tasks
     INPUT_BYTES = 20 << 10 // of a, in a first-level cache beside a few rows of b
 };
 
@@ -27,11 +28,19 @@ enum {
 struct matvec_job {
     float *out;
     const float *a; // [m, depth]: rows of whole steps, in the order in which b's numbers come
+    const float *addend;
     struct matrix b;
     int64_t m, n, k, depth;
     int64_t columns, rows; // of b in a task, of a in a pass over them
+    int64_t first_task;
     float factor;
-    bool accumulate;
+    bool is_arranged; // a is a copy in that order, made by this job
+};
+
+// The jobs of one call, whose tasks follow each other.
+struct matvec_jobs {
+    struct matvec_job *jobs;
+    int32_t count;
 };
 
 // Half a step of a row of b: the even or the odd ones of bf16, where both come from the same words; the first or the second half of
@@ -94,8 +103,8 @@ BODY void dot_tile(const struct matvec_job *job, bool is_bf16, int64_t row, int6
     for (int c = 0; c < columns; c++)
 #pragma clang loop unroll(full)
         for (int r = 0; r < rows; r++) {
-            float *out = job->out + (row + r) * job->n + column + c;
-            *out = job->factor * lane_sum(sum[c][r]) + (job->accumulate ? *out : 0);
+            int64_t at = (row + r) * job->n + column + c;
+            job->out[at] = job->factor * lane_sum(sum[c][r]) + (job->addend ? job->addend[at] : 0);
         }
 }
 
@@ -133,32 +142,63 @@ BODY void matvec_columns_body(const struct matvec_job *job, int64_t first, int64
 }
 VARIANTS_BY_LEVEL(matvec_columns, (const struct matvec_job *job, int64_t first, int64_t last), job, first, last)
 
-static void matvec_task(void *context, int64_t task) {
-    const struct matvec_job *job = context;
-    int64_t first = task * job->columns, last = smaller(job->n, first + job->columns);
+static void run_columns(const struct matvec_job *job, int64_t first, int64_t last) {
     if (!is_quantized(job->b)) return matvec_columns(job, first, last);
     // The task's rows of b as f32, with the columns of out that belong to them.
     struct matvec_job unpacked = *job;
     float *rows = pool_scratch((size_t)((last - first) * job->k) * sizeof(float));
     unpack_run(rows, job->b, first * job->k, (last - first) * job->k);
     unpacked.b = (struct matrix){.data = rows, .dtype = GRAFT_F32}, unpacked.out += first;
+    if (unpacked.addend) unpacked.addend += first;
     matvec_columns(&unpacked, 0, last - first);
 }
 
-void graft_matvec_nt(float *out, const float *a, struct matrix b, int64_t m, int64_t n, int64_t k, float factor,
-                     bool accumulate) {
-    bool is_bf16 = b.dtype == GRAFT_BF16;
-    struct matvec_job job = {.out = out, .a = a, .b = b, .m = m, .n = n, .k = k, .factor = factor, .accumulate = accumulate};
-    job.depth = divide_up(k, STEP) * STEP;
-    job.columns = larger(4, TASK_BYTES / larger(1, k * (is_bf16 ? 2 : 4)) / 4 * 4);
+static void matvec_task(void *context, int64_t task) {
+    const struct matvec_jobs *all = context;
+    int32_t i = all->count - 1;
+    while (all->jobs[i].first_task > task) i--;
+    const struct matvec_job *job = &all->jobs[i];
+    int64_t first = (task - job->first_task) * job->columns;
+    run_columns(job, first, smaller(job->n, first + job->columns));
+}
+
+static struct matvec_job job_of(const struct matvec_product *p, int64_t m) {
+    struct matvec_job job = {.out = p->out, .a = p->a, .addend = p->addend, .b = p->b, .m = m, .n = p->n, .k = p->k};
+    job.factor = p->factor;
+    job.depth = divide_up(p->k, STEP) * STEP;
+    job.columns = larger(4, TASK_BYTES / larger(1, p->k * (p->b.dtype == GRAFT_BF16 ? 2 : 4)) / 4 * 4);
     job.rows = larger(12, INPUT_BYTES / (larger(1, job.depth) * 4) / 12 * 12);
-    float *arranged = NULL;
-    size_t bytes = (size_t)(m * job.depth) * sizeof(float);
-    if (is_bf16 || job.depth != k) {
-        arranged = working_space(bytes);
-        for (int64_t r = 0; r < m; r++) arrange_row(arranged + r * job.depth, a + r * k, k, is_bf16);
-        job.a = arranged;
+    return job;
+}
+
+static size_t arranged_bytes(const struct matvec_job *job) { return (size_t)(job->m * job->depth) * sizeof(float); }
+
+// Puts a in order where b asks for it; products of one a share the copy.
+static void arrange(struct matvec_job *job, const float *a, const struct matvec_job *before, const float *a_before) {
+    bool is_bf16 = job->b.dtype == GRAFT_BF16;
+    if (!is_bf16 && job->depth == job->k) return;
+    if (before && a_before == a && before->k == job->k && (before->b.dtype == GRAFT_BF16) == is_bf16) {
+        job->a = before->a;
+        return;
     }
-    pool_run("matvec", divide_up(n, job.columns), matvec_task, &job);
-    if (arranged) graft_release(arranged, bytes);
+    float *arranged = working_space(arranged_bytes(job));
+    for (int64_t r = 0; r < job->m; r++) arrange_row(arranged + r * job->depth, a + r * job->k, job->k, is_bf16);
+    job->a = arranged, job->is_arranged = true;
+}
+
+void graft_matvec_nt(const struct matvec_product *products, int32_t count, int64_t m) {
+    struct matvec_job jobs[MOST_PRODUCTS];
+    for (; count > MOST_PRODUCTS; products += MOST_PRODUCTS, count -= MOST_PRODUCTS)
+        graft_matvec_nt(products, MOST_PRODUCTS, m);
+    int64_t tasks = 0;
+    for (int32_t i = 0; i < count; i++) {
+        jobs[i] = job_of(&products[i], m);
+        arrange(&jobs[i], products[i].a, i > 0 ? &jobs[i - 1] : NULL, i > 0 ? products[i - 1].a : NULL);
+        jobs[i].first_task = tasks;
+        tasks += divide_up(jobs[i].n, jobs[i].columns);
+    }
+    struct matvec_jobs all = {jobs, count};
+    pool_run("matvec", tasks, matvec_task, &all);
+    for (int32_t i = 0; i < count; i++)
+        if (jobs[i].is_arranged) graft_release((void *)jobs[i].a, arranged_bytes(&jobs[i]));
 }

@@ -113,10 +113,11 @@ void reference_matmul(struct array out, const float *addend, const struct produc
     }
 }
 
-void reference_matvec_nt(float *out, const float *a, struct matrix b, int64_t m, int64_t n, int64_t k, float factor,
-                         bool accumulate) {
-    struct product_term term = {{a, GRAFT_F32}, b, k, factor, false, true};
-    reference_matmul((struct array){out, GRAFT_F32}, accumulate ? out : NULL, &term, 1, m, n, false);
+void reference_matvec_nt(const struct matvec_product *products, int32_t count, int64_t m) {
+    for (const struct matvec_product *p = products; p < products + count; p++) {
+        struct product_term term = {{.data = p->a, .dtype = GRAFT_F32}, p->b, p->k, p->factor, false, true};
+        reference_matmul((struct array){p->out, GRAFT_F32}, p->addend, &term, 1, m, p->n, false);
+    }
 }
 
 void reference_gather_rows(struct array out, struct matrix x, const int32_t *rows, int64_t R, int64_t C) {

@@ -78,7 +78,7 @@ public final class Linear: Module {
     /// `[T, in]` to `[T, out]`, plus `residual`.
     public func callAsFunction(_ x: Tensor, addedTo residual: Tensor, _ context: ForwardContext) -> Tensor {
         let operands = operands(context)
-        if context.isDecoding { return residual + operands(x, isDecoding: true) }
+        if context.isDecoding { return decodingLinear(x, through: [operands], addend: residual)[0] }
         return linear(x, through: [operands], addend: residual, as: [.f32])[0]
     }
 }
@@ -93,6 +93,6 @@ public final class Linear: Module {
 /// - Returns: a result a layer.
 func project(_ x: Tensor, through layers: [Linear], as types: [DType], _ context: ForwardContext) -> [Tensor] {
     let operands = layers.map { $0.operands(context) }
-    if context.isDecoding { return operands.map { $0(x, isDecoding: true) } }
+    if context.isDecoding { return decodingLinear(x, through: operands) }
     return linear(x, through: operands, as: types)
 }

@@ -90,6 +90,19 @@ private let linearCases: [OpCase] = [
         LinearOperands(weight: x[1], bias: x[4], lowRank: [.init(a: x[2], b: x[3], scale: -1.5)])(
             x[0], isDecoding: true)
     },
+    OpCase(
+        name: "decoding, two layers with adapters",
+        inputs: [[3, 40], [9, 40], [4, 40], [9, 4], [9, 40], [2, 40], [9, 2], [3, 40], [9, 3]]
+    ) { x, _ in
+        let first = LinearOperands(weight: x[1], lowRank: [.init(a: x[2], b: x[3], scale: 0.5)])
+        let second = LinearOperands(
+            weight: x[4], lowRank: [.init(a: x[5], b: x[6], scale: 2), .init(a: x[7], b: x[8], scale: -1)])
+        let y = decodingLinear(x[0], through: [first, second])
+        return y[0] + y[1].scaled(by: 0.3)
+    },
+    OpCase(name: "decoding onto a residual", inputs: [[3, 33], [9, 33], [3, 9]]) { x, _ in
+        decodingLinear(x[0], through: [LinearOperands(weight: x[1])], addend: x[2])[0]
+    },
 ]
 
 private func decodingCase(rows: Int, out: Int, in inner: Int) -> OpCase {

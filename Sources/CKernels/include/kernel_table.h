@@ -49,6 +49,16 @@ struct product_term {
     bool a_transposed, b_transposed;
 };
 
+// out [m, n] = addend + factor * a [m, k] b [n, k]^T. addend may be out, or NULL for none.
+struct matvec_product {
+    float *out;
+    const float *a;
+    struct matrix b;
+    const float *addend;
+    int64_t n, k;
+    float factor;
+};
+
 // What the caching allocator holds. `system_allocations` counts the calls that reached the system since the start.
 struct memory_statistics {
     size_t used_bytes;
@@ -151,10 +161,9 @@ struct kernel_table {
     // products may be rounded to bf16 on the way in, which a processor's units for bf16 need; sums are always f32.
     void (*matmul)(struct array out, const float *addend, const struct product_term *terms, int32_t count, int64_t m, int64_t n,
                    bool bf16);
-    // out [m, n] = factor * a [m, k] b [n, k]^T, added to out where `accumulate`, for the few rows of a decoding step: reads each
-    // weight once. Its sums run in another order than those of matmul, but a row's result depends on that row only here too.
-    void (*matvec_nt)(float *out, const float *a, struct matrix b, int64_t m, int64_t n, int64_t k, float factor,
-                      bool accumulate);
+    // Products for the few rows of a decoding step, side by side: reads each weight once. Their sums run in another order than those
+    // of matmul, but a row's result depends on that row only here too. No product reads what another one writes.
+    void (*matvec_nt)(const struct matvec_product *products, int32_t count, int64_t m);
 
     // out [R, C] = x[rows[i]]: embedding lookup, and selection of rows.
     void (*gather_rows)(struct array out, struct matrix x, const int32_t *rows, int64_t R, int64_t C);

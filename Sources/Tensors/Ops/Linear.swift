@@ -15,16 +15,76 @@ public func linear(
 ) -> [Tensor] {
     precondition(layers.count == types.count && (addend == nil || layers.count == 1), "an addend is for one layer")
     let passes = zip(layers, types).map { $0.forward(x, addend: addend?.detached, as: $1) }
+    return recorded(passes, x, layers, addend)
+}
+
+/// ``linear(_:through:addend:as:)`` for the few rows of a decoding step, which have a kernel of their own: it reads each weight once.
+/// All in f32.
+public func decodingLinear(_ x: Tensor, through layers: [LinearOperands], addend: Tensor? = nil) -> [Tensor] {
+    precondition(addend == nil || layers.count == 1, "an addend is for one layer")
+    var first: [DecodingProduct] = []
+    let passes = layers.map { layer in
+        precondition(
+            x.columns == layer.weight.columns, "an input of shape \(x.shape) for a weight of \(layer.weight.shape)")
+        let y = Tensor(uninitialized: [x.rows, layer.weight.rows], device: x.device)
+        first.append(DecodingProduct(out: y, a: x, b: layer.weight, addend: addend))
+        let hidden = layer.lowRank.map { term in
+            let u = Tensor(uninitialized: [x.rows, term.a.rows], device: x.device)
+            first.append(DecodingProduct(out: u, a: term.dropout.map { $0(x) } ?? x, b: term.a))
+            return u
+        }
+        return (y: y, hidden: hidden)
+    }
+    DecodingProduct.run(first)
+    for (layer, pass) in zip(layers, passes) { layer.addBias(to: pass.y) }
+    // Terms of one layer add to the same output, one after the other.
+    for number in 0..<(layers.map(\.lowRank.count).max() ?? 0) {
+        DecodingProduct.run(
+            zip(layers, passes).filter { $0.0.lowRank.count > number }.map { layer, pass in
+                let term = layer.lowRank[number]
+                return DecodingProduct(
+                    out: pass.y, a: pass.hidden[number], b: term.b, addend: pass.y, factor: term.scale)
+            })
+    }
+    return recorded(passes, x, layers, addend)
+}
+
+/// The outputs of layers on the tape of what they were computed from.
+private func recorded(
+    _ passes: [(y: Tensor, hidden: [Tensor])], _ x: Tensor, _ layers: [LinearOperands], _ addend: Tensor?
+) -> [Tensor] {
     let outputs = passes.map(\.y)
-    guard let tape = (([x] + (addend.map { [$0] } ?? [])) + layers.flatMap(\.tensors)).firstTape else { return outputs }
+    let inputs = [x] + (addend.map { [$0] } ?? []) + layers.flatMap(\.tensors)
+    guard let tape = inputs.firstTape else { return outputs }
     let gradient = LinearGradient(
         layers: layers, hidden: passes.map(\.hidden), input: x.kept, inputType: x.dtype, wantsInput: x.isTracked)
-    let inputs = [x] + (addend.map { [$0] } ?? []) + layers.flatMap(\.tensors)
     return tape.record(outputs, inputs: inputs) { upstream in
         var gradients = gradient(upstream)
         // The addend's gradient is that of the output.
         if addend != nil { gradients.insert(upstream[0], at: 1) }
         return gradients
+    }
+}
+
+/// `out = addend + factor · a bᵀ`.
+private struct DecodingProduct {
+    var out: Tensor
+    var a: Tensor
+    var b: Tensor
+    var addend: Tensor?
+    var factor: Float = 1
+
+    /// Products side by side, of which none reads what another writes.
+    static func run(_ products: [DecodingProduct]) {
+        guard let first = products.first else { return }
+        let terms = products.map {
+            matvec_product(
+                out: $0.out.floats, a: $0.a.floats, b: $0.b.matrix, addend: $0.addend?.floats, n: Int64($0.b.rows),
+                k: Int64($0.b.columns), factor: $0.factor)
+        }
+        withExtendedLifetime(products) {
+            first.a.device.kernels.matvec_nt(terms, Int32(terms.count), Int64(first.a.rows))
+        }
     }
 }
 
@@ -36,11 +96,7 @@ extension LinearOperands {
     ///   - isDecoding: whether these are the few rows of a decoding step, which have a kernel of their own.
     /// - Returns: y, in f32.
     public func callAsFunction(_ x: Tensor, isDecoding: Bool = false) -> Tensor {
-        guard isDecoding else { return linear(x, through: [self], as: [.f32])[0] }
-        let (y, hidden) = decode(x)
-        let gradient = LinearGradient(
-            layers: [self], hidden: [hidden], input: x.kept, inputType: x.dtype, wantsInput: x.isTracked)
-        return y.recorded(from: [x] + tensors) { gradient([$0]) }
+        isDecoding ? decodingLinear(x, through: [self])[0] : linear(x, through: [self], as: [.f32])[0]
     }
 
     /// The product, and each term's `dropout(x) Aᵀ [T, r]` for the backward pass.
@@ -58,26 +114,7 @@ extension LinearOperands {
         return (y, hidden)
     }
 
-    /// The same for a few rows, which reads each weight once.
-    private func decode(_ x: Tensor) -> (y: Tensor, hidden: [Tensor]) {
-        precondition(x.columns == weight.columns, "an input of shape \(x.shape) for a weight of shape \(weight.shape)")
-        func product(_ a: Tensor, _ b: Tensor, into out: Tensor, factor: Float = 1, accumulates: Bool = false) {
-            a.device.kernels.matvec_nt(
-                out.floats, a.floats, b.matrix, Int64(a.rows), Int64(b.rows), Int64(b.columns), factor, accumulates)
-        }
-        let y = Tensor(uninitialized: [x.rows, weight.rows], device: x.device)
-        product(x, weight, into: y)
-        addBias(to: y)
-        let hidden = lowRank.map { term in
-            let u = Tensor(uninitialized: [x.rows, term.a.rows], device: x.device)
-            product(term.dropout.map { $0(x) } ?? x, term.a, into: u)
-            product(u, term.b, into: y, factor: term.scale, accumulates: true)
-            return u
-        }
-        return (y, hidden)
-    }
-
-    private func addBias(to y: Tensor) {
+    fileprivate func addBias(to y: Tensor) {
         if let bias { y.device.kernels.add_bias(y.array, bias.floats, Int64(y.rows), Int64(y.columns)) }
     }
 }
