@@ -13,7 +13,8 @@ extension Tensor {
     /// `factor · a`, in f32. Gradient: `factor · dy`.
     public func scaled(by factor: Float) -> Tensor {
         let out = Tensor(uninitialized: shape, device: device)
-        device.kernels.scale(out.floats, converted(to: .f32).floats, factor, Int64(count))
+        let input = converted(to: .f32)
+        device.kernels.scale(out.floats, input.floats, factor, Int64(count))
         return out.recorded(from: [self]) { [$0.scaled(by: factor)] }
     }
 
@@ -51,9 +52,9 @@ public func siluMultiply(gate: Tensor, up: Tensor) -> Tensor {
     }
     return forward().recorded(from: [gate, up]) { dout in
         // In the forward pass this was: out = silu(gate) * up.
-        let (dgate, dup) = (empty(), empty())
+        let (dgate, dup, upstream) = (empty(), empty(), dout.converted(to: g.dtype))
         g.device.kernels.silu_multiply_backward(
-            dgate.array, dup.array, dout.converted(to: g.dtype).matrix, g.matrix, u.matrix, Int64(g.count))
+            dgate.array, dup.array, upstream.matrix, g.matrix, u.matrix, Int64(g.count))
         return [dgate, dup]
     }.rebuilt(by: forward)
 }

@@ -15,8 +15,9 @@ public func gatherRows(_ matrix: Tensor, _ rows: [Int32], as type: DType = .f32)
     let shape = matrix.shape
     return out.recorded(from: [matrix]) { dout in
         let dmatrix = Tensor.zeros(shape, device: dout.device)
+        let upstream = dout.converted(to: .f32)
         dout.device.kernels.scatter_add_rows(
-            dmatrix.floats, dout.converted(to: .f32).floats, rows, Int64(rows.count), C)
+            dmatrix.floats, upstream.floats, rows, Int64(rows.count), C)
         return [dmatrix]
     }
 }
