@@ -10,6 +10,8 @@ public enum RunEvent: Sendable {
     case step(StepReport)
     /// The model was evaluated.
     case evaluated(EvaluationReport)
+    /// Tokens were scored, without loading counted.
+    case scored(tokens: Int, seconds: Double)
     /// A checkpoint, an adapter or a model was written.
     case saved(path: String)
     /// The run is over and its folder complete.

@@ -67,7 +67,10 @@ extension Commands {
             settings.adopting(storageOf: adapters, observer: observer), observer: observer)
         let active = try session.attach(adapters, observer: observer)
         let rows = try options.rows(for: session, observer: observer)
+        let start = ContinuousClock.now
         let result = Evaluator(session.model, adapters: active).evaluate(rows.examples, skipped: rows.skipped)
+        let seconds = (ContinuousClock.now - start) / .seconds(1)
+        observer(.scored(tokens: result.tokens, seconds: seconds))
         guard result.nll.isFinite else {
             throw RunError(
                 "\(settings.path): the model's likelihoods are not finite; its weights or the adapter's are damaged")
