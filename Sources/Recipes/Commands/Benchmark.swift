@@ -23,7 +23,7 @@ public struct BenchmarkReport: Sendable {
     public var parameterBytes: Int
     /// Multiply-adds that the steps needed, a second; the head on trained rows only.
     public var multiplyAddsPerSecond: Double
-    /// Multiply-adds a second of this machine's own matrix product on the model's shapes, at 4096 rows.
+    /// Multiply-adds a second of Graft's own matrix product on the model's shapes, at 4096 rows and in the recipe's precision.
     public var productRate: Double
     /// Threads that kernels ran on.
     public var threads: Int
@@ -109,18 +109,21 @@ extension Commands {
                 + [("other", total - times.reduce(0) { $0 + $1.seconds })])
     }
 
-    /// Multiply-adds a second of `y = x Wᵀ` over the linear layers of one block, 4096 rows; the best of three.
+    /// Multiply-adds a second of `y = x Wᵀ` in the model's precision over the linear layers of one block, 4096 rows; the best of three.
     private static func productRate(_ model: CausalLM) -> Double {
         let rows = 4096
         let layers = model.modules().filter { $0.path.hasPrefix("model.layers.0.") }.compactMap { $0.module as? Linear }
         let inputs = Dictionary(grouping: layers, by: \.inputSize).mapValues {
-            Tensor(repeating: 0.5, shape: [rows, $0[0].inputSize])
+            Tensor(repeating: 0.5, shape: [rows, $0[0].inputSize]).stored(as: model.precision.activations)
         }
         let work = Double(rows) * layers.reduce(0.0) { $0 + Double($1.inputSize * $1.outputSize) }
         let best = (0..<3).map { _ in
             let start = ContinuousClock.now
             for layer in layers {
-                if let x = inputs[layer.inputSize] { _ = LinearOperands(weight: layer.weight.value)(x) }
+                let operands = LinearOperands(weight: layer.weight.value, precision: model.precision)
+                if let x = inputs[layer.inputSize] {
+                    _ = linear(x, through: [operands], as: [model.precision.activations])
+                }
             }
             return (ContinuousClock.now - start) / .seconds(1)
         }.min()

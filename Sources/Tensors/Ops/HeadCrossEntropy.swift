@@ -11,7 +11,7 @@ public struct TokenScores {
 }
 
 /// Bytes of logits that exist at once.
-private let logitBytes = 32 << 20
+private let logitBytes = 64 << 20
 
 /// Projects hidden rows to the vocabulary and scores their targets, a chunk of rows at a time: `[R, V]` never exists.
 ///
