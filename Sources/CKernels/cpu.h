@@ -2,13 +2,26 @@
 #ifndef GRAFT_CPU_H
 #define GRAFT_CPU_H
 
+#include <stdbool.h>
+
 enum cpu_level { CPU_PLAIN, CPU_AVX2, CPU_AVX512 };
 
 // The best level that the processor has, or a lower one where the environment variable GRAFT_CPU names it (plain, avx2, avx512).
 // Chosen once.
 enum cpu_level cpu_level(void);
 
-// The level's name.
+// What multiplies bf16 on top of the level: AVX512-BF16's dot products of pairs, or AMX's tiles. A twin is the same loops over plain
+// C in place of those instructions, for tests: never chosen unless GRAFT_CPU names it.
+enum matrix_unit { NO_MATRIX_UNIT, PAIRS_TWIN, TILES_TWIN, PAIRS, TILES };
+
+// The best unit that the processor has and the system allows, none where GRAFT_CPU names a level, or the one that it names
+// (avx512bf16, amx; pairs, tiles for the twins). Chosen once, with the level.
+enum matrix_unit matrix_unit(void);
+
+// Whether this process can run the unit.
+bool has_matrix_unit(enum matrix_unit unit);
+
+// The unit's name, or else the level's.
 const char *cpu_path(void);
 
 // A body that is compiled into its callers, with their instruction set. Bodies take and return no vectors by value: how those
