@@ -57,7 +57,7 @@ let package = Package(
 
         .target(name: "TestSupport", dependencies: ["Files"], path: "Tests/TestSupport", swiftSettings: strict),
         tests("FilesTests", ["Files"]),
-        tests("TensorsTests", ["Tensors", "Files"]),
+        tests("TensorsTests", ["Tensors", "CKernels", "Files"]),
         tests("Benchmarks", ["Tensors"]),
         tests("LayersTests", ["Layers", "Tensors"]),
         tests("TokenizersTests", ["Tokenizers", "Models", "Files"]),

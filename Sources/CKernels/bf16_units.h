@@ -4,6 +4,7 @@
 
 #include "cpu.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 // The sizes of a block: rows of a, columns of b, and how far a step goes in k. b is packed as [strip][step][half of the strip]

@@ -3,6 +3,7 @@
 #include "cpu.h"
 
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -64,6 +65,12 @@ static enum matrix_unit best_matrix_unit(void) {
 static enum matrix_unit best_matrix_unit(void) { return NO_MATRIX_UNIT; }
 #endif
 
+static enum matrix_unit unit_named(const char *name) {
+    for (int i = PAIRS_TWIN; i <= TILES; i++)
+        if (strcmp(name, unit_names[i]) == 0 && (i <= TILES_TWIN || i <= (int)best_unit)) return (enum matrix_unit)i;
+    return NO_MATRIX_UNIT;
+}
+
 static void choose(void) {
     enum cpu_level best = best_level();
     level = best;
@@ -72,8 +79,8 @@ static void choose(void) {
     if (!wanted) return;
     for (int i = CPU_PLAIN; i <= (int)best; i++)
         if (strcmp(wanted, level_names[i]) == 0) level = (enum cpu_level)i, unit = NO_MATRIX_UNIT;
-    for (int i = PAIRS_TWIN; i <= TILES; i++)
-        if (strcmp(wanted, unit_names[i]) == 0 && (i <= TILES_TWIN || i <= (int)best_unit)) unit = (enum matrix_unit)i;
+    enum matrix_unit named = unit_named(wanted);
+    if (named != NO_MATRIX_UNIT) unit = named;
 }
 
 enum cpu_level cpu_level(void) {
@@ -86,9 +93,9 @@ enum matrix_unit matrix_unit(void) {
     return unit;
 }
 
-bool has_matrix_unit(enum matrix_unit wanted) {
+enum matrix_unit matrix_unit_named(const char *name) {
     pthread_once(&chosen, choose);
-    return wanted != NO_MATRIX_UNIT && (wanted <= TILES_TWIN || wanted <= best_unit);
+    return unit_named(name);
 }
 
 const char *cpu_path(void) { return matrix_unit() != NO_MATRIX_UNIT ? unit_names[unit] : level_names[cpu_level()]; }

@@ -2,8 +2,6 @@
 #ifndef GRAFT_CPU_H
 #define GRAFT_CPU_H
 
-#include <stdbool.h>
-
 enum cpu_level { CPU_PLAIN, CPU_AVX2, CPU_AVX512 };
 
 // The best level that the processor has, or a lower one where the environment variable GRAFT_CPU names it (plain, avx2, avx512).
@@ -18,8 +16,8 @@ enum matrix_unit { NO_MATRIX_UNIT, PAIRS_TWIN, TILES_TWIN, PAIRS, TILES };
 // (avx512bf16, amx; pairs, tiles for the twins). Chosen once, with the level.
 enum matrix_unit matrix_unit(void);
 
-// Whether this process can run the unit.
-bool has_matrix_unit(enum matrix_unit unit);
+// The unit of that name, none where this process cannot run it.
+enum matrix_unit matrix_unit_named(const char *name);
 
 // The unit's name, or else the level's.
 const char *cpu_path(void);

@@ -8,6 +8,7 @@
 // shapes, 1.5-1.7 times it where one side is 16.
 #include "allocator.h"
 #include "elements.h"
+#include "matmul_bf16.h"
 #include "product.h"
 #include "thread_pool.h"
 
@@ -207,6 +208,8 @@ static void run_in_f32(struct product p, const struct product_term *terms, int32
 void graft_matmul(struct array out, const float *addend, const struct product_term *terms, int32_t count, int64_t m, int64_t n,
                   bool bf16) {
     if (m == 0 || n == 0) return;
+    enum matrix_unit unit = matrix_unit();
+    if (bf16 && unit != NO_MATRIX_UNIT) return bf16_product(unit, out, addend, terms, count, m, n);
     struct product p = {.out = out, .out_row = n, .out_column = 1, .addend = addend, .m = m, .n = n, .rounds_weights = bf16};
     int64_t depth = total_depth(terms, count);
     p.work = smaller(smaller(m, n), depth) <= THIN || (count == 1 && terms[0].k <= THIN) ? "thin products" : "products";

@@ -9,114 +9,50 @@
 //
 // Every element is one chain of sums in rising k. Between parts of k the chains are kept as they are, in f32, so results do not
 // depend on the parts, on the block that an element falls into, or on other rows.
-#include "include/bf16_product.h"
-
 #include "allocator.h"
 #include "bf16_pack.h"
-#include "thread_pool.h"
+#include "matmul_bf16.h"
 
 enum {
-    PART = 2560,         // of k, worked on at a time
+    PART = 2560,          // of k, worked on at a time
+    PART_UNIT = 64,       // whole blocks of NF4
     RESIDENT = 640 << 10, // elements of b in a block of columns: 1.25 MB of the second-level cache
-    PACKED = 2 << 20,    // elements of b packed at a time, for the last-level cache
-    FEW_ROWS = 64,       // for which every task packs the strips that it uses
-    SHARED_ROWS = 512,   // the same, if there are strips for several tasks ...
-    SHARED = 512 << 10,  // ... and as many elements of a, which all tasks then share, stay in the second-level cache
-    LEAST_ROWS = 128,    // of a task otherwise: the first group of a task waits for its rows, the others' are fetched in time
+    PACKED = 2 << 20,     // elements of b packed at a time, for the last-level cache
+    FEW_ROWS = 64,        // for which every task packs the strips that it uses
+    SHARED_ROWS = 512,    // the same, if there are strips for several tasks ...
+    SHARED = 512 << 10,   // ... and as many elements of a, which all tasks then share, stay in the second-level cache
+    LEAST_ROWS = 128,     // of a task otherwise: its first group waits for its rows, those of the others are fetched in time
     MOST_ROWS = 256,
-    TASKS = 16,          // what a product is divided into, where its shape allows
-    LEAST_STRIPS = 2,    // of a task that packs for itself: else no strip finds a group's rows close by
-    MOST_STRIPS = 4,
-    PACK_STRIPS = 4,     // of a packing task
-    PACK_STEPS = 8,      // of a packing task: it reads 128 or 256 rows of b, 512 or 256 bytes of each
-    COPIED_ROWS = 64,    // of a copying task
-    THIN = 64            // a side, such as an adapter's rank: booked apart
+    TASKS = 16,           // what a product is divided into, where its shape allows
+    LEAST_STRIPS = 2,     // of a task: else no strip finds a group's rows close by
+    THIN = 64             // a side, such as an adapter's rank: booked apart
 };
 
-// What of a term lies in the part in work.
-struct segment {
-    struct product_term term;
-    int64_t first, depth; // of the term's k; whole steps
-    int64_t offset;       // of the part's
-    // Rows from copied_from on, up to whole groups, as [rows, depth]. All, or those after the last whole group.
-    uint16_t *copy;
-    int64_t copied_from;
-};
-
-struct work {
-    struct array out; // element (i, j) at i * out_row + j * out_column, in addend too
+// A block of the result: elements (i, j) at i * row + j * column of out, and of addend where there is one.
+struct bf16_place {
+    void *out;
+    int32_t dtype;
     const float *addend;
-    int64_t out_row, out_column;
-    int64_t m, n, depth; // depth: of the part
-    float factor;        // of the sums
-    struct segment *segments;
-    int32_t segment_count;
-    const struct bf16_unit *unit;
-    bool native;
-    bool is_last_part;
-    float *sums; // between parts: [group][strip][32, 32]
-    bool continues;
-    // Columns from first_strip on are in work.
-    int64_t first_strip, strips, block_strips, task_rows, row_blocks, copy_tasks;
-    bool packs_in_task;
-    uint16_t *packed; // [strip][depth, 32]
+    int64_t row, column;
 };
 
-static int64_t round_up(int64_t a, int64_t b) { return divide_up(a, b) * b; }
-
-// Steps [first, last) of a strip, one tile for each of its halves that has columns.
-BODY void pack_steps(const struct work *w, uint16_t *strip, int64_t column, int64_t first, int64_t last, const bool native) {
-    for (int32_t i = 0; i < w->segment_count; i++) {
-        const struct segment *s = &w->segments[i];
-        const struct product_term *t = &s->term;
-        int64_t begin = larger(first * STEP - s->offset, 0), end = smaller(last * STEP - s->offset, s->depth);
-        for (int64_t k = begin; k < end; k += STEP)
-            for (int64_t j = 0; j < STRIP && column + j < w->n; j += LANES) {
-                int64_t row = s->first + k, rows = t->k - row, columns = w->n - column - j;
-                word_vector pairs[LANES];
-                if (t->b_transposed)
-                    pairs_of_columns(pairs, t->b, t->k, column + j, columns, row, rows, t->factor, native);
-                else
-                    pairs_of_rows(pairs, t->b, w->n, row, rows, column + j, columns, t->factor, native);
-                memcpy(strip + (s->offset + k) * STRIP + j * STEP, pairs, sizeof pairs);
-            }
-    }
-}
-
-// Rows [row, row + 16) of a segment's copy.
-BODY void copy_sixteen_rows(const struct work *w, const struct segment *s, int64_t row, const bool native) {
-    const struct product_term *t = &s->term;
-    uint16_t *copy = s->copy + (row - s->copied_from) * s->depth;
-    for (int64_t k = 0; k < s->depth && t->a_transposed; k += STEP) {
-        word_vector pairs[LANES];
-        pairs_of_rows(pairs, t->a, w->m, s->first + k, t->k - s->first - k, row, w->m - row, 1, native);
-        transpose_16((vector *)pairs);
-        for (int64_t r = 0; r < LANES; r++) memcpy(copy + r * s->depth + k, &pairs[r], sizeof pairs[r]);
-    }
-    for (int64_t r = 0; r < LANES && !t->a_transposed; r++)
-        for (int64_t k = 0; k < s->depth; k += LANES) {
-            int64_t count = row + r < w->m ? t->k - s->first - k : 0;
-            store_bf16(copy + r * s->depth + k, load_bf16(t->a, (row + r) * t->k + s->first + k, count, 1, native), LANES);
+// out = factor * sums + addend, sums in rows of STRIP.
+BODY void write_sums(const struct bf16_place *place, const float *sums, int64_t rows, int64_t columns, float factor,
+                     const bool native) {
+    for (int64_t i = 0; i < rows; i++, sums += STRIP) {
+        int64_t at = i * place->row;
+        for (int64_t j = 0; j < columns && place->column != 1; j++) {
+            float sum = factor * sums[j], *out = (float *)place->out + at + j * place->column;
+            *out = place->addend ? sum + place->addend[at + j * place->column] : sum;
         }
-}
-
-// A copying task has rows of all segments. Where nothing but rows after the last whole group is copied, there is one.
-BODY void prepare(const struct work *w, int64_t task, const bool native) {
-    if (task >= w->copy_tasks) {
-        task -= w->copy_tasks;
-        int64_t strip_blocks = divide_up(w->strips, PACK_STRIPS), strip = task % strip_blocks * PACK_STRIPS;
-        int64_t step = task / strip_blocks * PACK_STEPS, last_step = smaller(step + PACK_STEPS, w->depth / STEP);
-        for (int64_t i = strip; i < smaller(strip + PACK_STRIPS, w->strips); i++)
-            pack_steps(w, w->packed + i * STRIP * w->depth, (w->first_strip + i) * STRIP, step, last_step, native);
-        return;
-    }
-    for (int32_t i = 0; i < w->segment_count; i++) {
-        const struct segment *s = &w->segments[i];
-        bool copies_all = s->copied_from == 0 && w->copy_tasks > 1;
-        if (!copies_all && task > 0) continue;
-        int64_t first = copies_all ? task * COPIED_ROWS : s->copied_from;
-        int64_t last = copies_all ? smaller(first + COPIED_ROWS, round_up(w->m, GROUP)) : round_up(w->m, GROUP);
-        for (int64_t row = first; row < last; row += LANES) copy_sixteen_rows(w, s, row, native);
+        for (int64_t j = 0; j < columns && place->column == 1; j += LANES) {
+            vector sum = splat(factor) * load(sums + j);
+            if (place->addend) sum = sum + load_some(place->addend + at + j, columns - j);
+            if (place->dtype == GRAFT_F32)
+                store_some((float *)place->out + at + j, sum, columns - j);
+            else
+                store_bf16((uint16_t *)place->out + at + j, round_bf16(sum, native), columns - j);
+        }
     }
 }
 
@@ -169,13 +105,15 @@ BODY void multiply(const struct work *w, int64_t task, const bool native) {
     int64_t strip = task / w->row_blocks * w->block_strips, strips = smaller(w->block_strips, w->strips - strip);
     size_t sums_bytes = GROUP * STRIP * sizeof(float);
     size_t runs_bytes = (size_t)round_up((int64_t)sizeof(struct bf16_run) * w->segment_count, 64);
-    size_t packed_bytes = w->packs_in_task ? (size_t)(strips * STRIP * w->depth) * sizeof(uint16_t) : 0;
-    char *scratch = pool_scratch(sums_bytes + runs_bytes + packed_bytes);
+    size_t own_bytes = w->packs_in_task ? PANEL * sizeof(float) + (size_t)(strips * STRIP * w->depth) * sizeof(uint16_t) : 0;
+    char *scratch = pool_scratch(sums_bytes + runs_bytes + own_bytes);
     struct bf16_run *runs = (struct bf16_run *)(scratch + sums_bytes);
-    uint16_t *packed = w->packed + strip * STRIP * w->depth;
-    if (w->packs_in_task) packed = (uint16_t *)(scratch + sums_bytes + runs_bytes);
-    for (int64_t i = 0; i < strips && w->packs_in_task; i++)
-        pack_steps(w, packed + i * STRIP * w->depth, (w->first_strip + strip + i) * STRIP, 0, w->depth / STEP, native);
+    float *unpacked = (float *)(scratch + sums_bytes + runs_bytes);
+    uint16_t *packed = w->packs_in_task ? (uint16_t *)(unpacked + PANEL) : w->packed + strip * STRIP * w->depth;
+    if (w->packs_in_task) {
+        struct panel panel = {packed, unpacked, (w->first_strip + strip) * STRIP, strips, 0, w->depth / STEP};
+        pack_panel(w, &panel, native);
+    }
     w->unit->begin();
     for (; row < last_row; row += GROUP) {
         find_rows(w, runs, row, last_row);
@@ -239,7 +177,7 @@ static void divide(struct work *w) {
                        (w->m <= SHARED_ROWS && w->m * w->depth <= SHARED && strips >= TASKS / 2);
     w->strips = w->packs_in_task ? strips : smaller(strips, larger(PACKED / strip_elements, 1));
     int64_t most = larger(RESIDENT / strip_elements, LEAST_STRIPS);
-    w->block_strips = w->packs_in_task ? larger(smaller(strips / TASKS, MOST_STRIPS), LEAST_STRIPS)
+    w->block_strips = w->packs_in_task ? (strips < TASKS * PANEL_STRIPS ? LEAST_STRIPS : PANEL_STRIPS)
                                        : divide_up(w->strips, divide_up(w->strips, most));
     w->task_rows = smaller(larger(round_up(divide_up(w->m, TASKS), GROUP), LEAST_ROWS), MOST_ROWS);
     if (w->packs_in_task) w->task_rows = w->m;
@@ -253,7 +191,7 @@ static void run_part(struct work *w, const char *name) {
     w->packed = bytes ? working_space(bytes) : NULL;
     for (w->first_strip = 0; w->first_strip < strips; w->first_strip += at_a_time) {
         w->strips = smaller(at_a_time, strips - w->first_strip);
-        int64_t pack_tasks = divide_up(w->strips, PACK_STRIPS) * divide_up(w->depth, PACK_STEPS * STEP);
+        int64_t pack_tasks = divide_up(w->strips, PANEL_STRIPS) * divide_up(w->depth, PACK_STEPS * STEP);
         pool_run("packing", w->copy_tasks + (w->packs_in_task ? 0 : pack_tasks), prepare_task, w);
         pool_run(name, w->row_blocks * divide_up(w->strips, w->block_strips), multiply_task, w);
         w->copy_tasks = 0;
@@ -265,7 +203,7 @@ static void run_product(struct work w, const struct product_term *terms, int32_t
     int64_t depth = 0, least = smaller(w.m, w.n);
     for (int32_t i = 0; i < count; i++) depth += round_up(terms[i].k, STEP);
     const char *name = smaller(least, depth) <= THIN ? "thin products" : "products";
-    int64_t parts = larger(divide_up(depth, PART), 1), part = round_up(divide_up(depth, parts), STEP);
+    int64_t parts = larger(divide_up(depth, PART), 1), part = round_up(divide_up(depth, parts), PART_UNIT);
     size_t segments_bytes = (size_t)larger(count, 1) * sizeof *w.segments;
     w.segments = working_space(segments_bytes);
     size_t sums_bytes = parts == 1 ? 0 : (size_t)(round_up(w.m, GROUP) * round_up(w.n, STRIP)) * sizeof(float);
@@ -287,13 +225,14 @@ static void run_product(struct work w, const struct product_term *terms, int32_t
 // one only packed, by the tasks that use it.
 static bool is_better_transposed(struct array out, const struct product_term *terms, int32_t count, int64_t m, int64_t n) {
     bool are_gradients = out.dtype == GRAFT_F32;
-    for (int32_t i = 0; i < count; i++) are_gradients = are_gradients && terms[i].a_transposed && !terms[i].b_transposed;
+    for (int32_t i = 0; i < count; i++)
+        are_gradients = are_gradients && terms[i].a_transposed && !terms[i].b_transposed && !is_quantized(terms[i].b);
     return are_gradients && n < m && n <= FEW_ROWS;
 }
 
 // Where terms have one factor, it belongs to the sums; else to each term's b.
-static void product_on(enum matrix_unit unit, struct array out, const float *addend, const struct product_term *given,
-                       int32_t count, int64_t m, int64_t n) {
+void bf16_product(enum matrix_unit unit, struct array out, const float *addend, const struct product_term *given, int32_t count,
+                  int64_t m, int64_t n) {
     static const struct bf16_unit *const units[] = {
         [PAIRS_TWIN] = &bf16_pairs_twin,
         [TILES_TWIN] = &bf16_tiles_twin,
@@ -319,14 +258,9 @@ static void product_on(enum matrix_unit unit, struct array out, const float *add
     graft_release(terms, bytes);
 }
 
-void bf16_product(struct array out, const float *addend, const struct product_term *terms, int32_t count, int64_t m, int64_t n) {
-    enum matrix_unit unit = matrix_unit();
-    product_on(unit != NO_MATRIX_UNIT ? unit : PAIRS_TWIN, out, addend, terms, count, m, n);
-}
-
-bool bf16_product_on(int32_t unit, struct array out, const float *addend, const struct product_term *terms, int32_t count,
+bool graft_matmul_on(const char *unit, struct array out, const float *addend, const struct product_term *terms, int32_t count,
                      int64_t m, int64_t n) {
-    if (unit <= NO_MATRIX_UNIT || unit > TILES || !has_matrix_unit((enum matrix_unit)unit)) return false;
-    product_on((enum matrix_unit)unit, out, addend, terms, count, m, n);
-    return true;
+    enum matrix_unit named = matrix_unit_named(unit);
+    if (named != NO_MATRIX_UNIT) bf16_product(named, out, addend, terms, count, m, n);
+    return named != NO_MATRIX_UNIT;
 }

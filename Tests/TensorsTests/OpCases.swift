@@ -10,12 +10,15 @@ struct OpCase: Sendable, CustomTestStringConvertible {
 
     var testDescription: String { "\(name) \(inputs)" }
 
-    /// The op's output and the gradients of all inputs for a fixed upstream gradient.
-    func evaluate(on device: Device, inputs values: [[Float]]) -> (output: [Float], gradients: [[Float]]) {
+    /// The op's output and the gradients of all inputs for a fixed upstream gradient, of numbers that `dtype` holds.
+    func evaluate(
+        on device: Device, inputs values: [[Float]], upstream dtype: DType = .f32
+    ) -> (output: [Float], gradients: [[Float]]) {
         let tape = Tape()
         let leaves = zip(values, inputs).map { tape.leaf(Tensor($0, shape: $1, device: device)) }
         let output = run(leaves, device)
-        let upstream = Tensor(Self.numbers(output.count, seed: 99), shape: output.shape, device: device)
+        let numbers = Tensor(Self.numbers(output.count, seed: 99), shape: output.shape)
+        let upstream = Tensor(numbers.converted(to: dtype).values, shape: output.shape, device: device)
         tape.backward(from: output, gradient: upstream)
         return (output.values, leaves.map { tape.gradient(of: $0)?.values ?? [] })
     }

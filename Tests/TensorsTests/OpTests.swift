@@ -18,10 +18,10 @@ import Testing
 
     @Test("agree with the plain loops on activations in bf16", arguments: bf16Cases)
     func bf16(_ op: OpCase) {
-        // Weights too are rounded on the way into a product, which the plain loops do not do.
+        // All operands are rounded on the way into a product, which the plain loops do not do.
         let inputs = op.sampleInputs().map { Tensor($0, shape: [$0.count]).converted(to: .bf16).values }
-        let fast = op.evaluate(on: .cpu, inputs: inputs)
-        let plain = op.evaluate(on: .reference, inputs: inputs)
+        let fast = op.evaluate(on: .cpu, inputs: inputs, upstream: .bf16)
+        let plain = op.evaluate(on: .reference, inputs: inputs, upstream: .bf16)
         // Both sides round what they store, and a sum that lies between two numbers of eight bits may go to either.
         #expect(distance(fast.output, plain.output, relative: 1e-2, absolute: 1e-2) <= 1)
         for (fast, plain) in zip(fast.gradients, plain.gradients) {

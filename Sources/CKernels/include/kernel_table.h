@@ -234,6 +234,15 @@ const struct kernel_table *graft_kernel_table(void);
 // The same entries as plain single-threaded loops that accumulate in double precision: what the tests hold every table against.
 const struct kernel_table *graft_reference_table(void);
 
+// matmul with `bf16` on one unit for bf16, whichever is chosen for the process: "amx", "avx512bf16", or the plain twins of their
+// loops, "tiles" and "pairs", which run anywhere. False where the process does not have the unit.
+//
+// Operands in f32 are rounded to bf16 on the way in. Where the terms' factors differ, each is applied to its b before that is
+// rounded; else it is applied to the sum. An element is one chain over the terms in order and rising k, in f32 and without
+// denormals: 32 products at a time with tiles, 2 with pairs.
+bool graft_matmul_on(const char *unit, struct array out, const float *addend, const struct product_term *terms, int32_t count,
+                     int64_t m, int64_t n);
+
 // Four words of Philox 4x32-10 for one counter and key.
 void graft_philox(uint32_t out[4], const uint32_t counter[4], uint64_t key);
 
