@@ -5,7 +5,7 @@
 // same array as an input only where the entry says so. An entry overwrites its outputs unless it says that it adds to them.
 //
 // Results depend on shapes and values only, never on the number of threads; a row of a `matmul` result depends on that row of the
-// input only, never on how many rows there are.
+// input only, never on how many rows there are (unless the input is transposed: a sum over tokens).
 #ifndef GRAFT_KERNEL_TABLE_H
 #define GRAFT_KERNEL_TABLE_H
 
