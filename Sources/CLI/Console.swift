@@ -39,7 +39,8 @@ final class Console {
         case .step(let step): show(step)
         case .evaluated(let report): line(Self.text(of: report))
         case .scored(let tokens, let seconds):
-            line("scored \(grouped(tokens)) tokens in \(decimals(seconds, 1)) s: \(grouped(Int(Double(tokens) / seconds))) tokens/s")
+            let rate = grouped(Int(Double(tokens) / seconds))
+            line("scored \(grouped(tokens)) tokens in \(decimals(seconds, 1)) s: \(rate) tokens/s")
         case .saved(let path): line("saved \(path)")
         case .finished(let path, let seconds): line("done in \(Self.duration(seconds)): \(path)")
         }
