@@ -44,7 +44,7 @@ import Testing
                 for flag in arguments where flag.hasPrefix("--") {
                     #expect(known.contains(flag), "\(page): graft \(name) \(flag)")
                 }
-            default: #expect(["export", "git", "python", "pip", "swift"].contains(program), "\(page): \(program)")
+            default: #expect(["export", "git", "python", "python3", "pip", "swift"].contains(program), "\(page): \(program)")
             }
         }
     }
