@@ -35,6 +35,15 @@ import Testing
         if lanes == 8 { #expect(try double.values.map(\.bitPattern) == floats("nested.values")) }
     }
 
+    @Test("the offset of many blocks is torch's mean to the bit", arguments: [600, 9000, 30000, 70000])
+    func manyBlocks(_ count: Int) throws {
+        let file = try SafetensorsFile(Locations.fixture("quantization/nf4.safetensors"))
+        let absmax = (0..<count).map { Float($0 * 7919 % 10007 + 1) / 10007 }
+        let weight = Tensor(absmax.flatMap { Array(repeating: $0, count: 64) }, shape: [count, 64])
+        let offset = weight.converted(to: .nf4DoubleQuant).quantizedParts.offset
+        #expect(try [offset] == file.floats("long.\(count).\(Device.cpu.path == "avx512" ? 16 : 8)"))
+    }
+
     @Test("the plain loops quantise and unpack alike", arguments: types)
     func reference(_ type: DType) {
         let values = OpCase.numbers(37 * 53, seed: 3)

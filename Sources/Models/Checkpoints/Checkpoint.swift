@@ -55,6 +55,7 @@ extension Checkpoint {
         for name in tensorNames.sorted() {
             hash.add(name)
             hash.add("\(try shape(of: name)) \(try storageType(of: name))")
+            defer { try? releasePages(of: name) }
             let bytes = try rawBytes(name)
             guard bytes.count > pieces * pieceSize else {
                 hash.add(bytes)
