@@ -86,15 +86,16 @@ import Testing
         for rows in [1, 3, 16, 33, 300] {
             let x = Tensor(OpCase.numbers(rows * shape[1], seed: 2), shape: [rows, shape[1]])
             let dy = Tensor(OpCase.numbers(rows * shape[0], seed: 3), shape: [rows, shape[0]])
-            func run(_ weight: Tensor, isDecoding: Bool) -> (y: [Float], dx: [Float]) {
+            func run(_ weight: Tensor, _ precision: Precision, isDecoding: Bool) -> (y: [Float], dx: [Float]) {
                 let tape = Tape()
                 let leaf = tape.leaf(x)
-                let y = LinearOperands(weight: weight)(leaf, isDecoding: isDecoding)
+                let y = LinearOperands(weight: weight, precision: precision)(leaf, isDecoding: isDecoding)
                 tape.backward(from: y, gradient: dy)
                 return (y.values, tape.gradient(of: leaf)?.values ?? [])
             }
-            for isDecoding in [false, true] {
-                let (stored, expected) = (run(weight, isDecoding: isDecoding), run(plain, isDecoding: isDecoding))
+            for (precision, isDecoding) in [(Precision.f32, false), (.f32, true), (.bf16, false)] {
+                let stored = run(weight, precision, isDecoding: isDecoding)
+                let expected = run(plain, precision, isDecoding: isDecoding)
                 #expect(stored.y == expected.y)
                 #expect(stored.dx == expected.dx && !stored.dx.isEmpty)
             }
