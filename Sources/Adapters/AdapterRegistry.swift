@@ -4,7 +4,8 @@ import Files
 public enum AdapterRegistry {
     /// Every method, one line each.
     public static let methods: [any AdapterConfiguration.Type] = [
-        LoRAConfiguration.self
+        LoRAConfiguration.self,
+        IA3Configuration.self,
     ]
 
     /// The method of a `peft_type`.

@@ -22,6 +22,7 @@ public func mergeAdapters(named names: [String], in model: any Module) throws ->
         if shared.contains(ObjectIdentifier(layer.weight)) { layer.untie() }
         layer.weight.isTrainable = false
         layer.weight.value = adapters.reduce(layer.weight.value) { $1.merged(into: $0) }
+        if let bias = layer.bias { bias.value = adapters.reduce(bias.value) { $1.merged(intoBias: $0) } }
         names.forEach(layer.detach)
         return path
     }

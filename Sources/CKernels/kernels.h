@@ -33,6 +33,9 @@ ENTRY(gather_rows);
 ENTRY(scatter_add_rows);
 ENTRY(add_bias);
 ENTRY(sum_rows);
+// scale_columns.c
+ENTRY(scale_columns);
+ENTRY(sum_products);
 // rms_norm.c, rotary.c, silu_multiply.c
 ENTRY(rms_norm_forward);
 ENTRY(rms_norm_backward);

@@ -143,6 +143,22 @@ void reference_sum_rows(float *out, struct matrix in, int64_t T, int64_t C) {
     }
 }
 
+void reference_scale_columns(struct array out, struct matrix x, const float *scale, const float *bias, const float *addend,
+                             int64_t T, int64_t C) {
+    for (int64_t i = 0; i < T * C; i++) {
+        double sum = reference_element(x, i) * scale[i % C] + (bias ? bias[i % C] : 0) + (addend ? addend[i] : 0);
+        reference_store(out, i, sum);
+    }
+}
+
+void reference_sum_products(float *out, struct matrix a, struct matrix b, int64_t T, int64_t C) {
+    for (int64_t c = 0; c < C; c++) {
+        double sum = out[c];
+        for (int64_t t = 0; t < T; t++) sum += reference_element(a, t * C + c) * reference_element(b, t * C + c);
+        out[c] = (float)sum;
+    }
+}
+
 static const struct kernel_table table = {
     .path = path,
     .set_threads = set_threads,
@@ -171,6 +187,8 @@ static const struct kernel_table table = {
     .scatter_add_rows = reference_scatter_add_rows,
     .add_bias = reference_add_bias,
     .sum_rows = reference_sum_rows,
+    .scale_columns = reference_scale_columns,
+    .sum_products = reference_sum_products,
     .rms_norm_forward = reference_rms_norm_forward,
     .rms_norm_backward = reference_rms_norm_backward,
     .rotary = reference_rotary,

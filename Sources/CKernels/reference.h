@@ -21,6 +21,8 @@ REFERENCE(gather_rows);
 REFERENCE(scatter_add_rows);
 REFERENCE(add_bias);
 REFERENCE(sum_rows);
+REFERENCE(scale_columns);
+REFERENCE(sum_products);
 // reference_layers.c
 REFERENCE(rms_norm_forward);
 REFERENCE(rms_norm_backward);

@@ -59,14 +59,16 @@ public final class Linear: Module {
     /// The adapter of a name, if there is one.
     public func adapter(_ name: String) -> (any LinearAdapter)? { adapters.first { $0.name == name }?.adapter }
 
-    /// What the layer multiplies by in a context.
+    /// What the layer multiplies by in a context, as one value: for a head, whose rows are taken a few at a time. A head's adapters are
+    /// low-rank terms.
     public func operands(_ context: ForwardContext) -> LinearOperands {
         LinearOperands(
             weight: context.value(weight), bias: bias.map(context.value),
-            lowRank: context.adapters.compactMap { adapter($0)?.update(context) }.map {
-                switch $0 {
-                case .lowRank(let term): term
+            lowRank: updates(context).map {
+                guard case .lowRank(let term) = $0 else {
+                    preconditionFailure("a head with a factor: \(weight.value.shape)")
                 }
+                return term
             }, precision: context.precision)
     }
 
@@ -77,22 +79,6 @@ public final class Linear: Module {
 
     /// `[T, in]` to `[T, out]`, plus `residual`.
     public func callAsFunction(_ x: Tensor, addedTo residual: Tensor, _ context: ForwardContext) -> Tensor {
-        let operands = operands(context)
-        if context.isDecoding { return decodingLinear(x, through: [operands], addend: residual)[0] }
-        return linear(x, through: [operands], addend: residual, as: [.f32])[0]
+        project(x, through: [self], as: [.f32], addend: residual, context)[0]
     }
-}
-
-/// Layers that read the same rows `[T, in]`, in one op.
-///
-/// - Parameters:
-///   - x: the rows.
-///   - layers: the layers.
-///   - types: how each result is stored, outside decoding.
-///   - context: of the forward pass.
-/// - Returns: a result a layer.
-func project(_ x: Tensor, through layers: [Linear], as types: [DType], _ context: ForwardContext) -> [Tensor] {
-    let operands = layers.map { $0.operands(context) }
-    if context.isDecoding { return decodingLinear(x, through: operands) }
-    return linear(x, through: operands, as: types)
 }

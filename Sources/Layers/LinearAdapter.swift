@@ -3,14 +3,28 @@ import Tensors
 /// An adapter of one linear layer. It describes its update, so that the base product runs once, several adapters stack, and the layer
 /// can fuse them.
 public protocol LinearAdapter: Module {
-    /// What it adds in a context.
+    /// What it does in a context.
     func update(_ context: ForwardContext) -> LinearUpdate
     /// The weight with the update folded in; must agree with ``update(_:)`` without dropout.
     func merged(into weight: Tensor) -> Tensor
+    /// The bias with the update folded in, likewise.
+    func merged(intoBias bias: Tensor) -> Tensor
 }
 
-/// How an adapter changes `y = x Wᵀ`.
+extension LinearAdapter {
+    /// Most updates are of the weight alone.
+    public func merged(intoBias bias: Tensor) -> Tensor { bias }
+}
+
+/// How an adapter changes what a layer computes so far, which begins as `y = x Wᵀ + bias`.
 public enum LinearUpdate {
     /// `y += scale · dropout(x) Aᵀ Bᵀ`: LoRA, rsLoRA.
     case lowRank(LowRankTerm)
+    /// `y - bias` becomes `(y - bias + scale · x Aᵀ Bᵀ) · factor`: DoRA, by `m / ‖W + s B A‖`, `[out]` numbers. With dropout,
+    /// `y += dropout(x) Wᵀ · (factor - 1) + scale · dropout(x) Aᵀ Bᵀ · factor`.
+    case lowRankScaled(LowRankTerm, by: Tensor)
+    /// All before it reads `x · factor`: IA³ of a feed-forward layer. `[in]` numbers.
+    case scaleInput(Tensor)
+    /// `y` becomes `y · factor`, bias included: IA³ of other layers. `[out]` numbers.
+    case scaleOutput(Tensor)
 }

@@ -29,6 +29,7 @@ public struct RecipeReference: Equatable, Sendable {
         keys(of: ModelSettings.self)
         + [type(in: LoRASettings.name, AdapterSettings.types, "The method.")]
         + keys(of: LoRASettings.self, method: "type: lora")
+        + keys(of: IA3Settings.self, method: "type: ia3").filter { IA3Settings.ownKeys.contains($0.name) }
         + keys(of: DatasetSettings.self)
         + [type(in: SFTSettings.name, ObjectiveSettings.types, "The method.")]
         + keys(of: SFTSettings.self, method: "type: sft")

@@ -63,7 +63,7 @@ import Testing
         .key("target_modules", "(", says: "adapter_config.json", "is not a valid regular expression"),
         .key("target_modules", [1], says: "`target_modules`: a list of module names or a regular expression"),
         .key("target_modules", .null, says: "target_modules is missing"),
-        .key("use_dora", true, says: "use_dora: true is not supported"),
+        .key("use_dora", true, says: "4 missing: ", "q_proj.lora_magnitude_vector"),
         .key("bias", "all", says: "bias: \"all\" is not supported"),
         .key("modules_to_save", ["lm_head"], says: "modules_to_save: [\"lm_head\"] is not supported"),
         .key("lora_bias", true, says: "lora_bias: true is not supported"),
@@ -72,7 +72,8 @@ import Testing
         .key("trainable_token_indices", [1, 2], says: "trainable_token_indices"),
         .key("init_lora_weights", "pissa", says: "init_lora_weights: \"pissa\" is not supported"),
         .key("peft_type", "LORRA", says: "type \"LORRA\" are not supported", "Did you mean \"LORA\"?"),
-        .key("peft_type", "IA3", says: "type \"IA3\" are not supported", "Supported: LORA"),
+        .key("peft_type", "ADALORA", says: "type \"ADALORA\" are not supported", "Supported: LORA, IA3"),
+        .key("peft_type", "IA3", says: "`feedforward_modules`", "feedforward_modules is missing"),
         .key("peft_type", .null, says: "peft_type is missing"),
         Fault(name: "settings that are a list", says: ["adapter_config.json: is an array, not an object"]) {
             try $0.write("[]", to: "adapter_config.json")

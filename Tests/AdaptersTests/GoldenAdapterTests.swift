@@ -7,7 +7,7 @@ import TestSupport
 import Testing
 
 /// Adapters that PEFT saved, as PEFT applies and merges them: `Tests/Fixtures/adapters`.
-@Suite("LoRA adapters agree with PEFT") struct GoldenAdapterTests {
+@Suite("Adapters agree with PEFT") struct GoldenAdapterTests {
     /// One adapter of the fixtures.
     struct Variant: Sendable, CustomTestStringConvertible {
         var base: String
@@ -22,7 +22,7 @@ import Testing
 
     static let names = [
         "qv", "qv-bf16", "all-linear", "rslora", "patterns", "patterns-rslora", "layers", "layers-pattern", "regex",
-        "exclude", "exclude-regex",
+        "exclude", "exclude-regex", "dora", "dora-rslora", "ia3", "ia3-named", "ia3-regex",
     ]
     static let variants = bases.flatMap { base in names.map { Variant(base: base, name: $0) } }
 
@@ -37,15 +37,19 @@ import Testing
         let model = try tinyModel(variant.base)
         try attach(fixtureAdapter(variant.testDescription), to: model, isTrainable: false)
         let expected = try #require(variant.golden()["modules"]?.object)
-        var found: [String: (rank: Int, scale: Float)] = [:]
+        var found: [String: JSON] = [:]
         for (path, module) in model.modules() {
-            guard let adapter = (module as? Linear)?.adapter("default") as? LoRAAdapter else { continue }
-            found[path] = (adapter.a.value.rows, adapter.scale)
+            guard let adapter = (module as? Linear)?.adapter("default") else { continue }
+            if let pair = adapter as? LoRAAdapter ?? (adapter as? DoRAAdapter)?.lora {
+                found[path] = ["r": .integer(pair.a.value.rows), "scaling": .number(Double(pair.scale))]
+            } else if let vector = adapter as? IA3Adapter {
+                found[path] = ["is_feedforward": .bool(vector.isFeedforward)]
+            }
         }
         #expect(found.keys.sorted() == expected.keys.sorted())
         for (path, values) in expected {
-            #expect(found[path]?.rank == values["r"]?.integer)
-            #expect(found[path]?.scale == values["scaling"]?.number.map(Float.init))
+            for key in ["r", "is_feedforward"] { #expect(found[path]?[key] == values[key]) }
+            #expect(found[path]?["scaling"]?.number.map(Float.init) == values["scaling"]?.number.map(Float.init))
         }
     }
 
@@ -95,7 +99,7 @@ import Testing
     /// Settings that mean the same are equal: PEFT writes sets in any order, and takes a scalar for a list of one.
     private static func comparable(_ settings: JSON) throws -> [String: JSON] {
         var members = Dictionary(uniqueKeysWithValues: try #require(settings.object).map { ($0.key, $0.value) })
-        for key in ["target_modules", "exclude_modules"] {
+        for key in ["target_modules", "exclude_modules", "feedforward_modules"] {
             if let names = members[key]?.array { members[key] = .array(names.sorted { $0.text() < $1.text() }) }
         }
         if let layer = members["layers_to_transform"]?.integer { members["layers_to_transform"] = [.integer(layer)] }

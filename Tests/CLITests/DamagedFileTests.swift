@@ -176,8 +176,9 @@ import Testing
         adapter("cut short", "tiny-llama/qv", says: "adapter/adapter_model.safetensors: ", "cut short") { run in
             try run.change("adapter/adapter_model.safetensors") { Array($0[..<($0.count / 2)]) }
         },
-        adapter("of another method", "tiny-llama/qv", says: "adapters of the type \"IA3\" are not supported") { run in
-            try run.change("adapter/adapter_config.json") { replacing($0, "\"LORA\"", "\"IA3\"") }
+        adapter("of another method", "tiny-llama/qv", says: "adapters of the type \"ADALORA\" are not supported") {
+            run in
+            try run.change("adapter/adapter_config.json") { replacing($0, "\"LORA\"", "\"ADALORA\"") }
         },
         adapter("without weights", "tiny-llama/qv", says: "error: adapter: has no adapter_model.safetensors") { run in
             try run.change("adapter/adapter_model.safetensors") { _ in nil }

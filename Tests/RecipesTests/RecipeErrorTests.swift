@@ -111,7 +111,7 @@ struct BadRecipe: CustomTestStringConvertible, Sendable {
             expected: "--set objective.type=dpo: there is no `objective.type: dpo`. this version has `sft`"),
         BadRecipe(
             overrides: ["adapter.r=4"],
-            expected: "--set adapter.r=4: `adapter.type` is missing. this version has `lora`"),
+            expected: "--set adapter.r=4: `adapter.type` is missing. this version has `lora`, `ia3`"),
         BadRecipe(
             overrides: ["dataset.eval=1"],
             expected: "--set dataset.eval=1: `dataset.eval` must be a path, or a share above 0 and below 1, not 1"),

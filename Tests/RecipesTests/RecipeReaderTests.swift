@@ -124,6 +124,27 @@ let shortest = """
         #expect(try read(shortest, ["optimizer.schedule=warmup_stable_decay"]).optimizer.decaySteps == .share(0.1))
     }
 
+    @Test func adapterMethodsHaveKeysOfTheirOwn() throws {
+        var dora = LoRASettings()
+        dora.configuration.useDoRA = true
+        #expect(try read(shortest, ["adapter={type: lora, use_dora: true}"]).adapter == .lora(dora))
+        var ia3 = IA3Settings()
+        #expect(try read(shortest, ["adapter={type: ia3}"]).adapter == .ia3(ia3))
+        ia3.targetModules = .only(.list(["v_proj", "up_proj"]))
+        ia3.feedforwardModules = .list(["up_proj"])
+        ia3.excludeModules = .expression("x")
+        ia3.initFrom = "start"
+        let recipe = try read(
+            shortest,
+            [
+                "adapter={type: ia3, target_modules: [v_proj, up_proj], feedforward_modules: [up_proj], exclude_modules: x}",
+                "adapter.init_from=start",
+            ])
+        #expect(recipe.adapter == .ia3(ia3))
+        #expect(try read(recipe.resolved) == recipe)
+        #expect(throws: InputError.self) { try read(shortest, ["adapter={type: ia3, r: 4}"]) }
+    }
+
     @Test func sharesOfStepsRoundUp() {
         #expect(StepCount.share(0.03).count(of: 50) == 2)
         #expect(StepCount.steps(7).count(of: 50) == 7)

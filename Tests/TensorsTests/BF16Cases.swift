@@ -13,6 +13,9 @@ let bf16Cases: [OpCase] = [
     OpCase(name: "silu multiply in bf16", inputs: [[513, 17], [513, 17]]) { x, _ in
         siluMultiply(gate: x[0].scaled(by: 9).stored(as: .bf16), up: x[1].stored(as: .bf16))
     },
+    OpCase(name: "scale columns in bf16", inputs: [[600, 37], [37]]) { x, _ in
+        x[0].stored(as: .bf16).scalingColumns(by: x[1], as: .bf16)
+    },
     OpCase(name: "gather rows to bf16", inputs: [[5, 6]]) { x, _ in gatherRows(x[0], [4, 0, 4, 2], as: .bf16) },
     OpCase(name: "linear in bf16", inputs: [[260, 40], [70, 40], [70]]) { x, _ in
         let operands = LinearOperands(weight: x[1], bias: x[2], precision: .bf16)

@@ -64,6 +64,18 @@ private let elementwiseCases: [OpCase] = [
     OpCase(name: "add", inputs: [[5, 3], [5, 3]]) { x, _ in x[0] + x[1] },
     OpCase(name: "add to itself", inputs: [[300, 7]]) { x, _ in x[0] + x[0] },
     OpCase(name: "scale", inputs: [[11]]) { x, _ in x[0].scaled(by: -0.7) },
+    OpCase(name: "scale columns", inputs: [[5, 3], [3]]) { x, _ in x[0].scalingColumns(by: x[1]) },
+    OpCase(name: "scale columns onto a residual", inputs: [[600, 37], [37], [37], [600, 37]]) { x, _ in
+        x[0].scalingColumns(by: x[1], bias: x[2], addend: x[3])
+    },
+    OpCase(name: "scale columns before a product", inputs: [[7, 20], [20], [5, 20]]) { x, _ in
+        LinearOperands(weight: x[2])(x[0].scalingColumns(by: x[1]))
+    },
+    OpCase(name: "dropout", inputs: [[3, 9]]) { x, _ in
+        DropoutMask(
+            probability: 0.4, key: RandomKey(seed: 1, purpose: "x"), rowKeys: [0, 0, 1], positions: [0, 1, 0]
+        ).dropping(x[0])
+    },
     OpCase(name: "silu multiply", inputs: [[4, 9], [4, 9]]) { x, _ in siluMultiply(gate: x[0], up: x[1]) },
     OpCase(name: "silu multiply", inputs: [[513, 17], [513, 17]]) { x, _ in
         siluMultiply(gate: x[0].scaled(by: 9), up: x[1])

@@ -36,6 +36,8 @@ public struct LoRAConfiguration: AdapterConfiguration {
     public var loraDropout = 0.0
     /// Whether the scale falls with the rank's square root.
     public var useRSLoRA = false
+    /// Whether a learned magnitude scales each output: DoRA.
+    public var useDoRA = false
     /// Ranks of some modules.
     public var rankPattern = ModuleTable<Int>()
     /// Alphas of some modules.
@@ -73,6 +75,9 @@ public struct LoRAConfiguration: AdapterConfiguration {
 
     /// Rank and alpha of each layer.
     public func plan(for layers: [(path: String, layer: Linear)], strict: Bool) throws -> [AdapterPlan] {
+        if useDoRA, let head = layers.first(where: { AdaptableModules.heads.contains($0.path) }) {
+            throw InputError("`use_dora`: DoRA on the output head \(head.path) is not supported")
+        }
         let paths = layers.map(\.path)
         let ranks = try rankPattern.values(for: paths, key: "rank_pattern", strict: strict)
         let alphas = try alphaPattern.values(for: paths, key: "alpha_pattern", strict: strict)
@@ -80,11 +85,14 @@ public struct LoRAConfiguration: AdapterConfiguration {
             let (rank, alpha) = (ranks[path] ?? r, alphas[path] ?? loraAlpha)
             let scale = Float(useRSLoRA ? alpha / Double(rank).squareRoot() : alpha / Double(rank))
             let (inputs, outputs) = (layer.inputSize, layer.outputSize)
-            return AdapterPlan(
-                path: path, shapes: [("lora_A.weight", [rank, inputs]), ("lora_B.weight", [outputs, rank])]
-            ) { seed in
+            var shapes: [(name: String, shape: [Int])] = [
+                ("lora_A.weight", [rank, inputs]), ("lora_B.weight", [outputs, rank]),
+            ]
+            if useDoRA { shapes.append(("lora_magnitude_vector", [outputs])) }
+            return AdapterPlan(path: path, shapes: shapes) { seed in
                 let (a, b) = initialValues(path, rank: rank, inputs: inputs, outputs: outputs, seed: seed)
-                return LoRAAdapter(a: a, b: b, scale: scale, dropout: Float(loraDropout), path: path)
+                let pair = LoRAAdapter(a: a, b: b, scale: scale, dropout: Float(loraDropout), path: path)
+                return useDoRA ? DoRAAdapter(pair, base: layer.weight) : pair
             }
         }
     }
@@ -134,12 +142,16 @@ public final class LoRAAdapter: LinearAdapter {
     public var ownParameters: [(name: String, parameter: Parameter)] { [("lora_A.weight", a), ("lora_B.weight", b)] }
 
     /// `scale · dropout(x) Aᵀ Bᵀ`.
-    public func update(_ context: ForwardContext) -> LinearUpdate {
-        .lowRank(
-            LowRankTerm(
-                a: context.value(a), b: context.value(b), scale: scale,
-                dropout: context.dropoutMask(dropout, module: "\(path).lora_dropout")))
+    public func update(_ context: ForwardContext) -> LinearUpdate { .lowRank(term(context)) }
+
+    func term(_ context: ForwardContext) -> LowRankTerm {
+        LowRankTerm(
+            a: context.value(a), b: context.value(b), scale: scale,
+            dropout: context.dropoutMask(dropout, module: "\(path).lora_dropout"))
     }
+
+    /// The term off any tape, without dropout.
+    var term: LowRankTerm { LowRankTerm(a: a.value, b: b.value, scale: scale) }
 
     /// `W + scale · B A`, in f32 whatever W is stored as.
     public func merged(into weight: Tensor) -> Tensor {
@@ -159,12 +171,13 @@ extension LoRAConfiguration {
         loraAlpha = try reader.number("lora_alpha", default: loraAlpha)
         loraDropout = try reader.number("lora_dropout", default: loraDropout)
         useRSLoRA = try reader.flag("use_rslora", default: false)
+        useDoRA = try reader.flag("use_dora", default: false)
         rankPattern = try reader.table("rank_pattern", "whole numbers", \.integer)
         alphaPattern = try reader.table("alpha_pattern", "numbers", \.number)
         initialization = try Self.initialization(&reader)
         target = try Self.target(&reader)
         for key in Self.unsupported { try reader.refuse(key) }
-        for key in ["ensure_weight_tying", "fan_in_fan_out", "lora_bias", "use_dora", "use_qalora"] {
+        for key in ["ensure_weight_tying", "fan_in_fan_out", "lora_bias", "use_qalora"] {
             try reader.refuse(key, unless: false)
         }
         try reader.refuse("bias", unless: "none")
@@ -208,7 +221,7 @@ extension LoRAConfiguration {
             "layers_to_transform": target.layers.map { .array($0.map { .integer($0) }) } ?? .null,
             "layers_pattern": target.layersPattern.isEmpty ? .null : .array(target.layersPattern.map { .string($0) }),
             "bias": "none", "ensure_weight_tying": false, "fan_in_fan_out": false, "lora_bias": false,
-            "use_dora": false, "use_qalora": false, "loftq_config": [:], "megatron_core": "megatron.core",
+            "use_dora": .bool(useDoRA), "use_qalora": false, "loftq_config": [:], "megatron_core": "megatron.core",
             "qalora_group_size": 16, "corda_config": .null, "eva_config": .null, "lora_ga_config": .null,
         ]
         for key in Self.unsupported { keys[key] = .null }

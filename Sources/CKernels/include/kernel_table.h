@@ -173,6 +173,11 @@ struct kernel_table {
     void (*add_bias)(struct array out, const float *bias, int64_t T, int64_t C);
     // out [C] += sum over t of in [T, C]
     void (*sum_rows)(float *out, struct matrix in, int64_t T, int64_t C);
+    // out [T, C] = x * scale [C] + bias [C] + addend [T, C]; bias and addend are NULL for none. out may be x or addend.
+    void (*scale_columns)(struct array out, struct matrix x, const float *scale, const float *bias, const float *addend, int64_t T,
+                          int64_t C);
+    // out [C] += sum over t of a * b, both [T, C]: the gradient of `scale`.
+    void (*sum_products)(float *out, struct matrix a, struct matrix b, int64_t T, int64_t C);
 
     // y = x * rstd * weight, rstd [T] = 1 / sqrt(mean(x^2) + eps)
     void (*rms_norm_forward)(struct array out, float *rstd, const float *x, const float *weight, int64_t T, int64_t C,

@@ -45,7 +45,7 @@ struct Run {
         }
         guard let output = place(recipe.output.path) else { return }
         var inputs = [("model.path", recipe.model.path)]
-        if case .lora(let settings) = recipe.adapter, let start = settings.initFrom {
+        if let start = recipe.adapter?.initFrom {
             inputs.append(("adapter.init_from", start))
         }
         for (key, path) in inputs where place(path) == output {

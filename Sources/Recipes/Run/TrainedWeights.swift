@@ -22,14 +22,14 @@ struct TrainedWeights {
         baseName = recipe.model.path
         storage = session.loaded.weights
         switch recipe.adapter {
-        case .lora(let settings):
+        case let settings?:
             active = [Self.name]
             if let start = settings.initFrom {
                 let folder = try AdapterFolder(start)
                 try attach(folder, to: session.model, name: Self.name, isTrainable: true, baseHash: baseHash)
                 configuration = folder.configuration
             } else {
-                let made = settings.configuration
+                let made = try settings.configuration(family: session.loaded.family.name)
                 try attach(made, to: session.model, name: Self.name, seed: UInt64(recipe.training.seed))
                 configuration = made
             }

@@ -7,14 +7,35 @@ import Files
 public enum AdapterSettings: Equatable, Sendable {
     /// Low-rank adaptation.
     case lora(LoRASettings)
+    /// IA³: a learned scale of some layers' inputs and outputs.
+    case ia3(IA3Settings)
+
+    /// A PEFT adapter's folder that training starts from.
+    public var initFrom: String? {
+        switch self {
+        case .lora(let settings): settings.initFrom
+        case .ia3(let settings): settings.initFrom
+        }
+    }
+
+    /// What is attached to a model of a family (`model_type`).
+    ///
+    /// - Throws: `InputError` where the family has no usual modules for the method and none are named.
+    func configuration(family: String) throws -> any AdapterConfiguration {
+        switch self {
+        case .lora(let settings): settings.configuration
+        case .ia3(let settings): try settings.configuration(family: family)
+        }
+    }
 }
 
 extension AdapterSettings {
-    static let types = ["lora"]
+    static let types = ["lora", "ia3"]
 
     init(reading section: RecipeNode.Entry) throws {
         var keys = try sectionEntries(section)
         switch try takeType(from: &keys, of: section, types: Self.types) {
+        case "ia3": self = .ia3(try IA3Settings(reading: keys, of: section.place))
         default: self = .lora(try LoRASettings(reading: keys, of: section.place))
         }
     }
@@ -22,6 +43,7 @@ extension AdapterSettings {
     var written: [RecipeNode.Entry] {
         switch self {
         case .lora(let settings): typeEntry("lora") + settings.written
+        case .ia3(let settings): typeEntry("ia3") + settings.written
         }
     }
 }
@@ -147,6 +169,9 @@ extension LoRASettings: RecipeSection {
             RecipeKey(
                 "use_rslora", \.configuration.useRSLoRA,
                 "Scale by lora_alpha / √r, which keeps high ranks stable."),
+            RecipeKey(
+                "use_dora", \.configuration.useDoRA,
+                "DoRA: a learned magnitude scales each output of the adapted weight."),
             RecipeKey(
                 "rank_pattern", \.configuration.rankPattern,
                 "Ranks for modules whose path ends in a name or matches a pattern; the first that fits counts."),

@@ -180,7 +180,7 @@ extension LinearOperands {
 
 extension Tensor {
     /// The sum over the rows of a matrix, in f32.
-    fileprivate var sumOfRows: Tensor {
+    var sumOfRows: Tensor {
         let sum = Tensor.zeros([columns], device: device)
         device.kernels.sum_rows(sum.floats, matrix, Int64(rows), Int64(columns))
         return sum

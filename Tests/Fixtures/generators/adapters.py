@@ -1,10 +1,10 @@
-"""LoRA adapters as PEFT saves them, and what PEFT computes with each, on and merged."""
+"""Adapters as PEFT saves them, and what PEFT computes with each, on and merged."""
 
 import pathlib
 import shutil
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import IA3Config, LoraConfig, PeftModel, get_peft_model
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from . import _smollm2
@@ -36,17 +36,31 @@ VARIANTS = {
     "exclude": dict(
         r=4, lora_alpha=8, target_modules=ATTENTION, exclude_modules=["layers.0.self_attn.q_proj", "v_proj"]),
     "exclude-regex": dict(r=4, lora_alpha=8, target_modules=ALL_LINEAR, exclude_modules=r".*\.layers\.0\..*_proj"),
+    "dora": dict(r=4, lora_alpha=8, use_dora=True, target_modules=ALL_LINEAR),
+    "dora-rslora": dict(
+        r=4, lora_alpha=6, use_dora=True, use_rslora=True, target_modules=["q_proj", "o_proj", "up_proj"],
+        rank_pattern={"q_proj": 2}),
+    # PEFT's modules for the family.
+    "ia3": dict(method=IA3Config),
+    "ia3-named": dict(
+        method=IA3Config, target_modules=["q_proj", "o_proj", "up_proj", "gate_proj"],
+        feedforward_modules=["o_proj", "gate_proj"], exclude_modules=["layers.0.mlp.up_proj"]),
+    "ia3-regex": dict(
+        method=IA3Config, target_modules=r".*\.layers\.1\..*_proj", feedforward_modules=r".*\.(o|down)_proj"),
 }
 
 
-def make_adapter(model, name: str, base: str, a_std: float, b_std: float, **options):
-    """An adapter whose B is not zero, so that forgetting it shows."""
+def make_adapter(model, name: str, base: str, a_std: float, b_std: float, method=LoraConfig, **options):
+    """An adapter that is not its own start (B is not zero, scales are not one), so that forgetting it shows."""
     # Not a path of this machine: PEFT writes it into adapter_config.json.
     model.name_or_path = model.config._name_or_path = base
-    adapted = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", lora_dropout=0.0, **options))
+    options = {"lora_dropout": 0.0, **options} if method is LoraConfig else options
+    adapted = get_peft_model(model, method(task_type="CAUSAL_LM", **options))
     with torch.no_grad():
         for key, parameter in adapted.named_parameters():
-            if "lora_" in key:
+            if "magnitude" in key or "ia3_" in key:
+                parameter.mul_(1 + seeded(f"{name}/{key}", parameter.shape, std=0.3))
+            elif "lora_" in key:
                 parameter.copy_(seeded(f"{name}/{key}", parameter.shape, std=a_std if "lora_A" in key else b_std))
     return adapted
 
@@ -61,8 +75,10 @@ def save(adapted, folder: pathlib.Path, dtype=torch.float32) -> None:
 def on_and_merged(base, folder: pathlib.Path, sequences: list[list[int]]) -> dict:
     adapted = PeftModel.from_pretrained(base, folder).eval()
     modules = {
-        name.removeprefix("base_model.model."): {"r": module.r["default"], "scaling": module.scaling["default"]}
-        for name, module in adapted.named_modules() if hasattr(module, "lora_A")}
+        name.removeprefix("base_model.model."): (
+            {"r": module.r["default"], "scaling": module.scaling["default"]} if hasattr(module, "lora_A")
+            else {"is_feedforward": module.is_feedforward})
+        for name, module in adapted.named_modules() if hasattr(module, "lora_A") or hasattr(module, "ia3_l")}
     on = [token_log_probabilities(adapted, tokens) for tokens in sequences]
     merged = adapted.merge_and_unload()
     return {"modules": modules, "adapted": on,

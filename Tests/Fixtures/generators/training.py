@@ -59,6 +59,8 @@ RUNS = {
     "text": ("rows-text", {"lr_scheduler_type": "constant_with_warmup", "warmup_steps": 2, "max_grad_norm": 100.0}),
 }
 SMOLLM2_RUNS = ["all", "assistant"]
+# Runs that start from an adapter of adapters/tiny-llama.
+METHOD_RUNS = ["dora", "ia3"]
 
 
 def use_training_template(tokenizer, template: str) -> None:
@@ -110,6 +112,7 @@ def train_all(folder: pathlib.Path) -> None:
             use_training_template(tokenizer, CHATML_TRAINING)
         write_json(folder / f"tiny-{name}.json", train(
             load_model(source), start, tokenizer, rows, options, folder / f"tiny-{name}.safetensors"))
+    train_methods(folder)
     for name in SMOLLM2_RUNS:
         rows, options = RUNS[name]
         tokenizer = load_smollm2_tokenizer()
@@ -117,6 +120,14 @@ def train_all(folder: pathlib.Path) -> None:
             use_training_template(tokenizer, SMOLLM2_TRAINING)
         write_json(folder / f"smollm2-{name}.json", train(
             load_smollm2_gguf(), FIXTURES / "adapters" / "smollm2-start", tokenizer, rows, options, None))
+
+
+def train_methods(folder: pathlib.Path) -> None:
+    source = FIXTURES / "models" / "tiny-llama"
+    for name in METHOD_RUNS:
+        write_json(folder / f"tiny-{name}.json", train(
+            load_model(source), FIXTURES / "adapters" / "tiny-llama" / name, AutoTokenizer.from_pretrained(source), "rows",
+            CONSTANT, folder / f"tiny-{name}.safetensors"))
 
 
 OPTIMIZERS = [
