@@ -6,10 +6,11 @@
 //
 // A task owns the dq of a block of queries, or the dk and dv of a block of keys, whose readers it visits in order. Both compute p
 // and ds anew: that costs two products of seven, and no sum is split.
+#include "attention_bf16.h"
 #include "attention_readers.h"
 
 struct backward_job {
-    float *dq;
+    float *dq, *dk, *dv;
     const float *dout, *out, *lse, *q, *k, *v;
     float *delta; // [T, H]
     const struct attention_layout *layout;
@@ -46,10 +47,10 @@ struct tiles {
 
 static struct tiles make_tiles(int64_t D) {
     int64_t width = round_to_lanes(D);
-    float *buffer = pool_scratch((size_t)(TILE * (2 * D + 2 * TILE + 3 * width)) * sizeof(float));
-    struct tiles t = {.left = buffer, .right = buffer + TILE * D};
-    t.p = t.right + TILE * D, t.ds = t.p + TILE * TILE;
-    t.first = t.ds + TILE * TILE, t.second = t.first + TILE * width, t.copy = t.second + TILE * width;
+    float *buffer = pool_scratch((size_t)(BLOCK * (2 * D + 2 * BLOCK + 3 * width)) * sizeof(float));
+    struct tiles t = {.left = buffer, .right = buffer + BLOCK * D};
+    t.p = t.right + BLOCK * D, t.ds = t.p + BLOCK * BLOCK;
+    t.first = t.ds + BLOCK * BLOCK, t.second = t.first + BLOCK * width, t.copy = t.second + BLOCK * width;
     return t;
 }
 
@@ -68,17 +69,17 @@ BODY void queries_meet_keys(const struct backward_job *job, const struct tiles *
                             const float *keys, const float *values, int64_t count, int64_t rows, bool diagonal, bool first,
                             enum cpu_level level) {
     int64_t D = job->D, row = job->K * D, queries = round_to_lanes(rows), width = round_to_lanes(D), keys_row;
-    block_product(t->p, TILE, (struct strided){keys, row, 1}, t->left, TILE, count, queries, D, false, level);
-    block_product(t->ds, TILE, (struct strided){values, row, 1}, t->right, TILE, count, queries, D, false, level);
+    block_product(t->p, BLOCK, (struct strided){keys, row, 1}, t->left, BLOCK, count, queries, D, false, level);
+    block_product(t->ds, BLOCK, (struct strided){values, row, 1}, t->right, BLOCK, count, queries, D, false, level);
     for (int64_t j = 0; j < count; j++) {
         for (int64_t i = 0; i < queries; i += LANES) {
-            vector p = vector_exp(load(t->p + j * TILE + i) - load(lse + i));
-            store(t->ds + j * TILE + i, p * (load(t->ds + j * TILE + i) - load(delta + i)));
+            vector p = vector_exp(load(t->p + j * BLOCK + i) - load(lse + i));
+            store(t->ds + j * BLOCK + i, p * (load(t->ds + j * BLOCK + i) - load(delta + i)));
         }
-        for (int64_t i = 0; diagonal && i < smaller(j, queries); i++) t->ds[j * TILE + i] = 0;
+        for (int64_t i = 0; diagonal && i < smaller(j, queries); i++) t->ds[j * BLOCK + i] = 0;
     }
     keys = whole_vectors(t->copy, keys, row, count, D, &keys_row);
-    block_product(t->first, width, (struct strided){t->ds, 1, TILE}, keys, keys_row, rows, width, count, !first, level);
+    block_product(t->first, width, (struct strided){t->ds, 1, BLOCK}, keys, keys_row, rows, width, count, !first, level);
 }
 
 BODY void query_gradient_body(const struct backward_job *job, int64_t task, enum cpu_level level) {
@@ -87,7 +88,7 @@ BODY void query_gradient_body(const struct backward_job *job, int64_t task, enum
     int64_t H = job->H, D = job->D, row = job->K * D, head = task % H, key_head = head / (H / job->K) * D;
     int64_t start = sequence->start + block->first, at = (start * H + head) * D;
     struct tiles t = make_tiles(D);
-    float lse[TILE] = {0}, delta[TILE] = {0};
+    float lse[BLOCK] = {0}, delta[BLOCK] = {0};
     for (int64_t i = 0; i < block->rows; i++)
         lse[i] = job->lse[(start + i) * H + head], delta[i] = job->delta[(start + i) * H + head];
     transpose_block(t.left, job->q + at, H * D, block->rows, D, job->scale);
@@ -96,14 +97,14 @@ BODY void query_gradient_body(const struct backward_job *job, int64_t task, enum
     for (int32_t s = 0; s < sequence->segment_count; s++) {
         struct segment_keys segment =
             keys_of_segment(job->layout, &job->layout->segments[sequence->first_segment + s], job->k, job->v, row);
-        for (int64_t j = 0; j < segment.count; j += TILE, first = false)
+        for (int64_t j = 0; j < segment.count; j += BLOCK, first = false)
             queries_meet_keys(job, &t, lse, delta, segment.keys + j * row + key_head, segment.values + j * row + key_head,
-                              smaller(TILE, segment.count - j), block->rows, false, first, level);
+                              smaller(BLOCK, segment.count - j), block->rows, false, first, level);
     }
-    for (int64_t j = 0; j <= block->first; j += TILE, first = false) {
+    for (int64_t j = 0; j <= block->first; j += BLOCK, first = false) {
         int64_t from = (sequence->start + j) * row + key_head;
         bool diagonal = j == block->first;
-        queries_meet_keys(job, &t, lse, delta, job->k + from, job->v + from, diagonal ? block->rows : TILE, block->rows,
+        queries_meet_keys(job, &t, lse, delta, job->k + from, job->v + from, diagonal ? block->rows : BLOCK, block->rows,
                           diagonal, first, level);
     }
     write_rows(job->dq + at, H * D, t.first, block->rows, D, job->scale, false);
@@ -121,10 +122,10 @@ BODY void keys_meet_queries(const struct backward_job *job, const struct tiles *
                             struct visit visit, int64_t head, bool adds, enum cpu_level level) {
     int64_t H = job->H, D = job->D, at = (visit.row * H + head) * D, keys = round_to_lanes(block->count);
     int64_t width = round_to_lanes(D), operand_row;
-    block_product(t->p, TILE, (struct strided){job->q + at, H * D, 1}, t->left, TILE, visit.rows, keys, D, false, level);
-    block_product(t->ds, TILE, (struct strided){job->dout + at, H * D, 1}, t->right, TILE, visit.rows, keys, D, false, level);
+    block_product(t->p, BLOCK, (struct strided){job->q + at, H * D, 1}, t->left, BLOCK, visit.rows, keys, D, false, level);
+    block_product(t->ds, BLOCK, (struct strided){job->dout + at, H * D, 1}, t->right, BLOCK, visit.rows, keys, D, false, level);
     for (int64_t i = 0; i < visit.rows; i++) {
-        float *p = t->p + i * TILE, *ds = t->ds + i * TILE;
+        float *p = t->p + i * BLOCK, *ds = t->ds + i * BLOCK;
         int64_t scalars = (visit.row + i) * H + head, high = smaller(visit.high, i + visit.past + 1);
         vector lse = splat(job->lse[scalars]), delta = splat(job->delta[scalars]);
         for (int64_t j = 0; j < keys; j += LANES) {
@@ -136,10 +137,10 @@ BODY void keys_meet_queries(const struct backward_job *job, const struct tiles *
         for (int64_t j = high; j < block->count; j++) p[j] = ds[j] = 0;
     }
     const float *operand = whole_vectors(t->copy, job->dout + at, H * D, visit.rows, D, &operand_row);
-    block_product(t->second, width, (struct strided){t->p, 1, TILE}, operand, operand_row, block->count, width,
+    block_product(t->second, width, (struct strided){t->p, 1, BLOCK}, operand, operand_row, block->count, width,
                   visit.rows, adds, level);
     operand = whole_vectors(t->copy, job->q + at, H * D, visit.rows, D, &operand_row);
-    block_product(t->first, width, (struct strided){t->ds, 1, TILE}, operand, operand_row, block->count, width,
+    block_product(t->first, width, (struct strided){t->ds, 1, BLOCK}, operand, operand_row, block->count, width,
                   visit.rows, adds, level);
 }
 
@@ -148,19 +149,36 @@ BODY void visit_sequence(const struct backward_job *job, const struct tiles *t, 
                          int32_t reader, int64_t low, int64_t high, bool own, bool *adds, enum cpu_level level) {
     const struct attention_sequence *sequence = &job->layout->sequences[reader];
     int64_t group = job->H / job->K, from = own ? block->first : 0;
-    for (int64_t i = from; i < sequence->count; i += TILE) {
-        struct visit visit = {sequence->start + i, smaller(TILE, sequence->count - i), low, high, own ? i - from : TILE};
+    for (int64_t i = from; i < sequence->count; i += BLOCK) {
+        struct visit visit = {sequence->start + i, smaller(BLOCK, sequence->count - i), low, high, own ? i - from : BLOCK};
         for (int64_t g = 0; g < group; g++, *adds = true) 
             keys_meet_queries(job, t, block, visit, key_head * group + g, *adds, level);
     }
+}
+
+// Where a block's first key, its value and their gradients stand. A gradient is NULL where it is not wanted.
+struct key_place {
+    const float *keys, *values;
+    float *dkeys, *dvalues;
+};
+
+static float *offset(float *base, int64_t by) { return base ? base + by : NULL; }
+
+static struct key_place place_of(const struct backward_job *job, const struct key_block *block) {
+    int64_t at = block->row * job->K * job->D;
+    if (block->outside < 0) return (struct key_place){job->k + at, job->v + at, job->dk + at, job->dv + at};
+    const struct outside_keys *outside = &job->layout->outside[block->outside];
+    return (struct key_place){(const float *)outside->keys + at, (const float *)outside->values + at,
+                              offset(outside->keys_gradient, at), offset(outside->values_gradient, at)};
 }
 
 BODY void key_gradient_body(const struct backward_job *job, int64_t task, enum cpu_level level) {
     const struct key_block *block = &job->keys.blocks[job->keys.order[task / job->K]];
     int64_t D = job->D, row = job->K * D, key_head = task % job->K, width = round_to_lanes(D);
     struct tiles t = make_tiles(D);
-    transpose_block(t.left, block->keys + key_head * D, row, block->count, D, job->scale);
-    transpose_block(t.right, block->values + key_head * D, row, block->count, D, 1.0f);
+    struct key_place place = place_of(job, block);
+    transpose_block(t.left, place.keys + key_head * D, row, block->count, D, job->scale);
+    transpose_block(t.right, place.values + key_head * D, row, block->count, D, 1.0f);
     bool adds = false;
     if (block->sequence >= 0)
         visit_sequence(job, &t, block, key_head, block->sequence, 0, block->count, true, &adds, level);
@@ -168,9 +186,10 @@ BODY void key_gradient_body(const struct backward_job *job, int64_t task, enum c
         struct reader reader = job->keys.readers[block->first_reader + r];
         visit_sequence(job, &t, block, key_head, reader.sequence, reader.low, reader.high, false, &adds, level);
     }
-    if (!adds) memset(t.first, 0, (size_t)(2 * TILE * width) * sizeof(float)); // nobody reads these keys
-    if (block->dkeys) write_rows(block->dkeys + key_head * D, row, t.first, block->count, D, job->scale, block->adds);
-    if (block->dvalues) write_rows(block->dvalues + key_head * D, row, t.second, block->count, D, 1.0f, block->adds);
+    if (!adds) memset(t.first, 0, (size_t)(2 * BLOCK * width) * sizeof(float)); // nobody reads these keys
+    bool adds_to = block->outside >= 0;
+    if (place.dkeys) write_rows(place.dkeys + key_head * D, row, t.first, block->count, D, job->scale, adds_to);
+    if (place.dvalues) write_rows(place.dvalues + key_head * D, row, t.second, block->count, D, 1.0f, adds_to);
 }
 VARIANTS_BY_LEVEL(key_gradient, (const struct backward_job *job, int64_t task), job, task)
 
@@ -183,13 +202,13 @@ static void gradient_task(void *context, int64_t task) {
         query_gradient(job, task - key_tasks);
 }
 
-static void run_backward(struct backward_job job, float *dk, float *dv) {
+static void run_backward(struct backward_job job) {
     int64_t query_count, scalars = job.T * job.H;
     if (!covers_all_rows(job.layout, job.T)) graft_fill(job.dq, 0, scalars * job.D);
     struct query_block *queries = query_blocks(job.layout, &query_count);
     job.queries = queries;
     job.delta = working_space((size_t)scalars * sizeof *job.delta);
-    job.keys = reader_index(job.layout, dk, dv, job.k, job.v, job.T, job.K * job.D);
+    job.keys = reader_index(job.layout, job.T);
     pool_run("attention backward", divide_up(scalars, rows_per_task(job.D)), delta_task, &job);
     pool_run("attention backward", job.keys.block_count * job.K + query_count * job.H, gradient_task, &job);
     release_reader_index(job.keys);
@@ -200,14 +219,15 @@ static void run_backward(struct backward_job job, float *dk, float *dv) {
 void graft_attention_backward(struct array dq, struct array dk, struct array dv, struct matrix dout, struct matrix out,
                               const float *lse, struct matrix q, struct matrix k, struct matrix v,
                               const struct attention_layout *layout, int64_t T, int64_t H, int64_t K, int64_t D, float scale) {
+    bool is_bf16 = q.dtype == GRAFT_BF16;
+    if (is_bf16 && bf16_attention_backward(matrix_unit(), dq, dk, dv, dout, out, lse, q, k, v, layout, T, H, K, D, scale)) return;
     int64_t queries = T * H * D, keys = T * K * D;
-    float *dkeys = narrowed(dk, keys), *dvalues = narrowed(dv, keys);
     struct backward_job job = {
-        .dq = narrowed(dq, queries), .dout = widened(dout, queries), .out = widened(out, queries), .lse = lse,
-        .q = widened(q, queries), .k = widened(k, keys), .v = widened(v, keys), .layout = layout, .T = T, .H = H, .K = K, .D = D,
-        .scale = scale};
-    run_backward(job, dkeys, dvalues);
+        .dq = narrowed(dq, queries), .dk = narrowed(dk, keys), .dv = narrowed(dv, keys), .dout = widened(dout, queries),
+        .out = widened(out, queries), .lse = lse, .q = widened(q, queries), .k = widened(k, keys), .v = widened(v, keys),
+        .layout = layout, .T = T, .H = H, .K = K, .D = D, .scale = scale};
+    run_backward(job);
     release_widened(job.dout, dout, queries), release_widened(job.out, out, queries), release_widened(job.q, q, queries);
     release_widened(job.k, k, keys), release_widened(job.v, v, keys);
-    finish_narrowed(job.dq, dq, queries), finish_narrowed(dkeys, dk, keys), finish_narrowed(dvalues, dv, keys);
+    finish_narrowed(job.dq, dq, queries), finish_narrowed(job.dk, dk, keys), finish_narrowed(job.dv, dv, keys);
 }

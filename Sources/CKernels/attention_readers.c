@@ -8,9 +8,7 @@ struct builder {
     struct reader_index index;
     int32_t *block_of_row;   // [T]
     int64_t *outside_blocks; // first block of each outside array, -1 where it wants no gradient
-    float *dk, *dv;
-    const float *k, *v;
-    int64_t T, width;
+    int64_t T;
 };
 
 // Marks rows with their sequence, -1 elsewhere.
@@ -26,17 +24,15 @@ static bool wants_gradient(const struct outside_keys *outside) { return outside-
 
 static int64_t most_blocks(const struct builder *b) {
     // Each sequence, and each gap between two, ends at most one short block.
-    int64_t count = b->T / TILE + 2 * (int64_t)b->layout->sequence_count + 1;
-    for (int32_t i = 0; i < b->layout->outside_count; i++) count += divide_up(b->layout->outside[i].count, TILE);
+    int64_t count = b->T / BLOCK + 2 * (int64_t)b->layout->sequence_count + 1;
+    for (int32_t i = 0; i < b->layout->outside_count; i++) count += divide_up(b->layout->outside[i].count, BLOCK);
     return count;
 }
 
 static void add_batch_block(struct builder *b, int64_t row, int64_t count, int64_t first, int32_t sequence) {
-    int64_t at = row * b->width;
     for (int64_t i = 0; i < count; i++) b->block_of_row[row + i] = (int32_t)b->index.block_count;
     b->index.blocks[b->index.block_count++] = (struct key_block){
-        .keys = b->k + at, .values = b->v + at, .dkeys = b->dk + at, .dvalues = b->dv + at, .count = count, .first = first,
-        .sequence = sequence,
+        .outside = -1, .row = row, .count = count, .first = first, .sequence = sequence,
         .cost = sequence < 0 ? 0 : b->layout->sequences[sequence].count - first};
 }
 
@@ -46,8 +42,8 @@ static void add_batch_blocks(struct builder *b) {
         int32_t sequence = b->block_of_row[row];
         int64_t end = row;
         while (end < b->T && b->block_of_row[end] == sequence) end++;
-        for (int64_t start = row; row < end; row += TILE)
-            add_batch_block(b, row, smaller(TILE, end - row), row - start, sequence);
+        for (int64_t start = row; row < end; row += BLOCK)
+            add_batch_block(b, row, smaller(BLOCK, end - row), row - start, sequence);
         row = end;
     }
 }
@@ -56,14 +52,9 @@ static void add_outside_blocks(struct builder *b) {
     for (int32_t i = 0; i < b->layout->outside_count; i++) {
         const struct outside_keys *outside = &b->layout->outside[i];
         b->outside_blocks[i] = wants_gradient(outside) ? b->index.block_count : -1;
-        for (int64_t j = 0; wants_gradient(outside) && j < outside->count; j += TILE) {
-            int64_t at = j * b->width;
+        for (int64_t j = 0; wants_gradient(outside) && j < outside->count; j += BLOCK)
             b->index.blocks[b->index.block_count++] = (struct key_block){
-                .keys = (const float *)outside->keys + at, .values = (const float *)outside->values + at,
-                .dkeys = outside->keys_gradient ? outside->keys_gradient + at : NULL,
-                .dvalues = outside->values_gradient ? outside->values_gradient + at : NULL,
-                .count = smaller(TILE, outside->count - j), .first = j, .sequence = -1, .adds = true};
-        }
+                .outside = i, .row = j, .count = smaller(BLOCK, outside->count - j), .first = j, .sequence = -1};
     }
 }
 
@@ -73,17 +64,16 @@ static void add_readers(struct builder *b, int32_t sequence, const struct key_se
     bool is_outside = segment->outside >= 0;
     if (rows == 0 || (is_outside && b->outside_blocks[segment->outside] < 0)) return;
     while (position < end) {
-        int64_t number = is_outside ? b->outside_blocks[segment->outside] + position / TILE : b->block_of_row[position];
+        int64_t number = is_outside ? b->outside_blocks[segment->outside] + position / BLOCK : b->block_of_row[position];
         struct key_block *block = &b->index.blocks[number];
-        int64_t start = is_outside ? block->first : (block->keys - b->k) / b->width;
-        int64_t high = smaller(block->count, end - start);
+        int64_t high = smaller(block->count, end - block->row);
         if (b->index.readers)
             b->index.readers[block->first_reader + block->reader_count] =
-                (struct reader){sequence, (int32_t)(position - start), (int32_t)high};
+                (struct reader){sequence, (int32_t)(position - block->row), (int32_t)high};
         else
             block->cost += rows;
         block->reader_count++;
-        position = start + high;
+        position = block->row + high;
     }
 }
 
@@ -126,9 +116,8 @@ static void order_blocks(struct reader_index *index) {
     graft_release(ranked, bytes);
 }
 
-struct reader_index reader_index(const struct attention_layout *layout, float *dk, float *dv, const float *k, const float *v,
-                                 int64_t T, int64_t row_width) {
-    struct builder b = {.layout = layout, .dk = dk, .dv = dv, .k = k, .v = v, .T = T, .width = row_width};
+struct reader_index reader_index(const struct attention_layout *layout, int64_t T) {
+    struct builder b = {.layout = layout, .T = T};
     b.index.block_capacity = most_blocks(&b);
     size_t rows_bytes = (size_t)T * sizeof *b.block_of_row, outside_bytes = (size_t)layout->outside_count * sizeof(int64_t);
     b.index.blocks = working_space((size_t)b.index.block_capacity * sizeof *b.index.blocks);

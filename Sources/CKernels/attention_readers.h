@@ -6,12 +6,11 @@
 
 // At most 64 keys whose gradients one task owns: rows of a sequence, rows that no sequence covers, or keys outside the batch.
 struct key_block {
-    const float *keys, *values;
-    float *dkeys, *dvalues; // NULL where not wanted
+    int32_t outside; // the array that the keys stand in; -1 for the batch
+    int64_t row;     // where they start in it
     int64_t count;
     int64_t first;    // row of its sequence where the block starts
     int32_t sequence; // whose rows these are: read causally by its own rows; -1 for none
-    bool adds;        // the gradient is added to
     int64_t first_reader, reader_count;
     int64_t cost;
 };
@@ -29,8 +28,8 @@ struct reader_index {
     int64_t block_count, block_capacity, reader_count;
 };
 
-struct reader_index reader_index(const struct attention_layout *layout, float *dk, float *dv, const float *k, const float *v,
-                                 int64_t T, int64_t row_width);
+// T: rows of the batch.
+struct reader_index reader_index(const struct attention_layout *layout, int64_t T);
 void release_reader_index(struct reader_index index);
 
 #endif

@@ -12,7 +12,7 @@ static int heavier_first(const void *a, const void *b) {
 
 static int64_t count_query_blocks(const struct attention_layout *layout) {
     int64_t count = 0;
-    for (int32_t s = 0; s < layout->sequence_count; s++) count += divide_up(layout->sequences[s].count, TILE);
+    for (int32_t s = 0; s < layout->sequence_count; s++) count += divide_up(layout->sequences[s].count, BLOCK);
     return count;
 }
 
@@ -29,8 +29,8 @@ struct query_block *query_blocks(const struct attention_layout *layout, int64_t 
     for (int32_t s = 0; s < layout->sequence_count; s++) {
         const struct attention_sequence *sequence = &layout->sequences[s];
         int64_t before = keys_before(layout, sequence);
-        for (int64_t first = 0; first < sequence->count; first += TILE) {
-            int64_t rows = smaller(TILE, sequence->count - first);
+        for (int64_t first = 0; first < sequence->count; first += BLOCK) {
+            int64_t rows = smaller(BLOCK, sequence->count - first);
             blocks[next++] = (struct query_block){first, rows, before + first + rows, s};
         }
     }

@@ -10,7 +10,7 @@
 #include "thread_pool.h"
 #include "tile.h"
 
-enum { TILE = 64 };
+enum { BLOCK = 64 };
 
 static inline int64_t round_to_lanes(int64_t n) { return divide_up(n, LANES) * LANES; }
 
@@ -35,7 +35,7 @@ BODY void transpose_block(float *out, const float *x, int64_t x_row, int64_t row
             for (int r = 0; r < LANES; r++)
                 block[r] = i + r < rows ? splat(factor) * load_some(x + (i + r) * x_row + d, D - d) : splat(0);
             transpose_16(block);
-            for (int64_t c = 0; c < smaller(LANES, D - d); c++) store(out + (d + c) * TILE + i, block[c]);
+            for (int64_t c = 0; c < smaller(LANES, D - d); c++) store(out + (d + c) * BLOCK + i, block[c]);
         }
     }
 }

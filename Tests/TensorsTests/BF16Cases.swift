@@ -51,6 +51,19 @@ let bf16Cases: [OpCase] = [
             q: x[0].stored(as: .bf16), k: x[1].stored(as: .bf16), v: x[2].stored(as: .bf16), layout: layout,
             headDimension: 8, scale: 0.35)
     },
+    OpCase(
+        name: "attention with outside keys in bf16", inputs: [[70, 64], [70, 32], [70, 32], [70, 32], [70, 32]]
+    ) { x, _ in
+        let layout = AttentionLayout(
+            [
+                .init(start: 0, count: 65, segments: [.init(start: 0, count: 70, outside: 0)]),
+                .init(
+                    start: 65, count: 5, segments: [.init(start: 3, count: 20, outside: 0), .init(start: 0, count: 50)]),
+            ], rows: 70)
+        return attention(
+            q: x[0].stored(as: .bf16), k: x[1].stored(as: .bf16), v: x[2].stored(as: .bf16), layout: layout,
+            outside: [.init(keys: x[3], values: x[4])], headDimension: 16, scale: 0.5)
+    },
     OpCase(name: "head in bf16", inputs: [[40, 32], [50, 32]]) { x, _ in
         let operands = LinearOperands(weight: x[1], precision: .bf16)
         let targets = (0..<40).map { Int32($0 * 7 % 50) }

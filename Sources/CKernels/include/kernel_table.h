@@ -248,6 +248,17 @@ const struct kernel_table *graft_reference_table(void);
 bool graft_matmul_on(const char *unit, struct array out, const float *addend, const struct product_term *terms, int32_t count,
                      int64_t m, int64_t n);
 
+// attention_forward and attention_backward of arrays in bf16 on "amx", or on "tiles", the plain twin of its loops. False where the
+// process does not have the unit, and for units that attention does not run on.
+//
+// Probabilities and the gradients of scores are rounded to bf16 on the way into a product, and so are outside keys; everything else
+// is f32.
+bool graft_attention_forward_on(const char *unit, struct array out, float *lse, struct matrix q, struct matrix k, struct matrix v,
+                                const struct attention_layout *layout, int64_t T, int64_t H, int64_t K, int64_t D, float scale);
+bool graft_attention_backward_on(const char *unit, struct array dq, struct array dk, struct array dv, struct matrix dout,
+                                 struct matrix out, const float *lse, struct matrix q, struct matrix k, struct matrix v,
+                                 const struct attention_layout *layout, int64_t T, int64_t H, int64_t K, int64_t D, float scale);
+
 // Four words of Philox 4x32-10 for one counter and key.
 void graft_philox(uint32_t out[4], const uint32_t counter[4], uint64_t key);
 
