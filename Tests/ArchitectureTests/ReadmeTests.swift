@@ -44,7 +44,9 @@ import Testing
                 for flag in arguments where flag.hasPrefix("--") {
                     #expect(known.contains(flag), "\(page): graft \(name) \(flag)")
                 }
-            default: #expect(["export", "git", "python", "python3", "pip", "swift"].contains(program), "\(page): \(program)")
+            default:
+                let others = ["export", "git", "python", "python3", "pip", "swift"]
+                #expect(others.contains(program), "\(page): \(program)")
             }
         }
     }
