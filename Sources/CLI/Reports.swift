@@ -25,6 +25,18 @@ extension MergeReport {
     }
 }
 
+extension ExportReport {
+    /// What was written and how close it came.
+    var text: String {
+        let written = "\(target.rawValue) in \(type.rawValue)"
+        guard let logits else { return "wrote \(layers) layers of the adapter to \(output): \(written)\n" }
+        let merged = layers > 0 ? "merged \(layers) layers and wrote" : "wrote"
+        return "\(merged) \(output): \(written); its logits are within \(small(logits.maximum)) of the model's, "
+            + "\(small(logits.meanKL)) nats a token over \(logits.rows) tokens"
+            + (isVerified != false ? "\n" : "; this misses the tolerance and was written by --force\n")
+    }
+}
+
 extension GenerationReport {
     /// The answers, each under a line that says which it is.
     func text(samples: Int) -> String {

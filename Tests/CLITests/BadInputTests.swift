@@ -135,6 +135,30 @@ struct BadInput: Sendable, CustomTestStringConvertible {
         .command("merge --model model --adapter model --output m --dtype f64", says: "f64", "f32"),
         .command("merge --model model --adapter a --output model", says: "error: model: the output exists already"),
         .command("merge --model model --adapter a --output /", says: "`--output` names no folder"),
+        .command("export --model model --output m", says: "--to"),
+        .command("export --model model --to ggml --output m", says: "ggml", "gguf-lora"),
+        .command(
+            "export --model model --to gguf --output m --type q8",
+            says: "`--type` must be one of f32, f16, bf16, q8_0, q4_0, q4_1, not `q8`. Did you mean `q8_0`?"),
+        .command(
+            "export --model model --to safetensors --output m --type q4_0",
+            says: "`--type q4_0` is not written to safetensors. Its types are bf16, f32, f16"),
+        .command("export --model model --to gguf --output model", says: "error: model: the output exists already"),
+        .command("export --model model --to gguf-lora --output m", says: "one `--adapter` is written"),
+        .command(
+            "export --model model --to gguf-lora --output m --adapter a --adapter b", says: "to a file of its own"),
+        .command("export --model model --to gguf --output m --adapter nowhere", says: "error: nowhere: no such folder"),
+        .command("export --model nowhere --to gguf --output m", says: "error: nowhere: no such file or folder"),
+        BadInput(
+            name: "a tokenizer that GGUF has no name for",
+            prepare: { run in
+                try run.change("model/tokenizer.json") { bytes in
+                    let text = String(decoding: bytes, as: UTF8.self)
+                    let other = text.replacing("\"individual_digits\": true", with: "\"individual_digits\": false")
+                    return Array(other.utf8)
+                }
+            }, arguments: ["export", "--model", "model", "--to", "gguf", "--output", "m"],
+            says: ["tokenizer.json: pre_tokenizer: the tokenizer's normalizer and pre-tokenizer are those of no name"]),
         .command("generate --model model --prompt a --temperature -1", says: "--temperature"),
         .command("generate --model model --prompt a --temperature nan", says: "--temperature must not be negative"),
         .command("generate --model model --prompt a --top-p 0", says: "--top-p must be above 0 and at most 1"),

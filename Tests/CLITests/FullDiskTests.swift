@@ -38,4 +38,15 @@ import Testing
         #expect(run.names(in: ".").filter { $0.hasPrefix("merged") }.isEmpty)
         #expect(try await run.graft(arguments).status == 0)
     }
+
+    @Test func anExportLeavesNothingBehind() async throws {
+        let run = try TinyRun()
+        for target in ["gguf", "safetensors"] {
+            let arguments = ["export", "--model", "model", "--to", target, "--output", "out"]
+            let full = try await run.graft(arguments, limits: "ulimit -f 100")
+            #expect(full.status == 1)
+            #expect(full.lastError.hasPrefix("error: cannot write out") && full.lastError.hasSuffix(": File too large"))
+            #expect(run.names(in: ".").filter { $0.hasPrefix("out") }.isEmpty)
+        }
+    }
 }

@@ -6,7 +6,7 @@ import Testing
 /// files anew.
 @Suite struct HelpTests {
     private static let commands = [
-        "train", "inspect", "evaluate", "compare", "merge", "generate", "chat", "tokenize", "benchmark",
+        "train", "inspect", "evaluate", "compare", "merge", "export", "generate", "chat", "tokenize", "benchmark",
     ]
 
     @Test(arguments: ["graft"] + commands)

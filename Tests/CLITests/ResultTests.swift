@@ -84,6 +84,25 @@ import Testing
         #expect(try #require(compared["merged"]?["max_logit_difference"]?.number) < 1e-3)
     }
 
+    /// A trained adapter merged into a GGUF file scores there as it does on its base.
+    @Test func anExportedModelIsTheAdaptersOwn() async throws {
+        let run = try TinyRun()
+        try await run.train()
+        let export = ["export", "--model", "model", "--adapter", "run", "--to"]
+        let exported = try await run.graft(export + ["gguf", "--type", "f32", "--output", "m.gguf", "--json"])
+        #expect(try exported.status == 0 && exported.json["verified"] == true, "\(exported.errors)")
+        #expect(try exported.json["layers"] == 14)
+        let (adapter, whole) = (
+            try await run.graft(["evaluate", "--adapter", "run"] + Self.score).json,
+            try await run.graft(["evaluate", "--model", "m.gguf", "--data", "rows.jsonl", "--json"]).json
+        )
+        #expect(try isClose(#require(whole["nll"]?.number), #require(adapter["nll"]?.number), relative: 1e-5))
+        let alone = try await run.graft(export + ["gguf-lora", "--output", "lora.gguf"])
+        #expect(alone.status == 0 && alone.output.hasPrefix("wrote 14 layers of the adapter to lora.gguf"))
+        let again = try await run.graft(["evaluate", "--model", "lora.gguf", "--data", "rows.jsonl"])
+        #expect(again.status == 2 && again.errors.contains("lora.gguf"), "\(again.errors)")
+    }
+
     @Test func scoringFollowsItsFlags() async throws {
         let run = try TinyRun()
         let texts = (0..<3).map { row in

@@ -32,9 +32,12 @@ final class GGUFCheckpoint: Checkpoint {
 
     func releasePages(of name: String) throws { try file.releasePages(of: name) }
 
+    /// What the file holds of a tokenizer.
+    func vocabulary() throws -> TokenizerVocabulary { try file.tokenizerVocabulary() }
+
     func tokenizer() throws -> Tokenizer {
         do {
-            return try Tokenizer(file.tokenizerVocabulary())
+            return try Tokenizer(vocabulary())
         } catch let error as InputError {
             throw error.inFile(path)
         }

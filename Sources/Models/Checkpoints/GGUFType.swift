@@ -6,6 +6,9 @@ struct GGUFType: Sendable {
     /// Writes `blocks` blocks as `Float`s.
     typealias Decoder =
         @Sendable (_ source: UnsafeRawPointer, _ blocks: Int, _ target: UnsafeMutablePointer<Float>) -> Void
+    /// Writes `Float`s as `blocks` blocks.
+    typealias Encoder =
+        @Sendable (_ source: UnsafePointer<Float>, _ blocks: Int, _ target: UnsafeMutableRawPointer) -> Void
 
     /// The name people know, such as `Q4_1`.
     let name: String
@@ -15,23 +18,28 @@ struct GGUFType: Sendable {
     let blockBytes: Int
     /// What reads it; nil where nothing here does.
     let decode: Decoder?
+    /// What writes it; nil where nothing here does.
+    let encode: Encoder?
 
-    private init(_ name: String, _ blockSize: Int, _ blockBytes: Int, _ decode: Decoder? = nil) {
+    private init(
+        _ name: String, _ blockSize: Int, _ blockBytes: Int, _ decode: Decoder? = nil, _ encode: Encoder? = nil
+    ) {
         self.name = name
         self.blockSize = blockSize
         self.blockBytes = blockBytes
         self.decode = decode
+        self.encode = encode
     }
 
     /// All types by the code in the file.
     static let known: [UInt32: GGUFType] = [
-        0: GGUFType("F32", 1, 4, decodeF32),
-        1: GGUFType("F16", 1, 2, decodeF16),
-        2: GGUFType("Q4_0", 32, 18, decodeQ4_0),
-        3: GGUFType("Q4_1", 32, 20, decodeQ4_1),
+        0: GGUFType("F32", 1, 4, decodeF32, encodeF32),
+        1: GGUFType("F16", 1, 2, decodeF16, encodeF16),
+        2: GGUFType("Q4_0", 32, 18, decodeQ4_0, encodeQ4_0),
+        3: GGUFType("Q4_1", 32, 20, decodeQ4_1, encodeQ4_1),
         6: GGUFType("Q5_0", 32, 22, decodeQ5_0),
         7: GGUFType("Q5_1", 32, 24, decodeQ5_1),
-        8: GGUFType("Q8_0", 32, 34, decodeQ8_0),
+        8: GGUFType("Q8_0", 32, 34, decodeQ8_0, encodeQ8_0),
         9: GGUFType("Q8_1", 32, 36),
         10: GGUFType("Q2_K", 256, 84, decodeQ2_K),
         11: GGUFType("Q3_K", 256, 110, decodeQ3_K),
@@ -53,7 +61,7 @@ struct GGUFType: Sendable {
         27: GGUFType("I64", 1, 8),
         28: GGUFType("F64", 1, 8, decodeF64),
         29: GGUFType("IQ1_M", 256, 56),
-        30: GGUFType("BF16", 1, 2, decodeBF16),
+        30: GGUFType("BF16", 1, 2, decodeBF16, encodeBF16),
         34: GGUFType("TQ1_0", 256, 54),
         35: GGUFType("TQ2_0", 256, 66),
         39: GGUFType("MXFP4", 32, 17),

@@ -15,10 +15,21 @@ package func huggingFaceRowOrder(rows: Int, heads: Int) -> [Int] {
 
 /// Brings the rows of a matrix `[rows, columns]` into Hugging Face's order, in place; see ``huggingFaceRowOrder(rows:heads:)``.
 package func unpermuteRotaryRows(_ matrix: UnsafeMutableBufferPointer<Float>, rows: Int, heads: Int) {
+    reorderRows(matrix, rows: rows, heads: heads, huggingFaceRowOrder(rows: rows / heads, heads: 1))
+}
+
+/// Brings the rows of a matrix `[rows, columns]` from Hugging Face's order into that of GGUF files, in place.
+package func permuteRotaryRows(_ matrix: UnsafeMutableBufferPointer<Float>, rows: Int, heads: Int) {
+    var order = [Int](repeating: 0, count: rows / heads)
+    for (row, source) in huggingFaceRowOrder(rows: rows / heads, heads: 1).enumerated() { order[source] = row }
+    reorderRows(matrix, rows: rows, heads: heads, order)
+}
+
+/// In each head, row i becomes what row `order[i]` was.
+private func reorderRows(_ matrix: UnsafeMutableBufferPointer<Float>, rows: Int, heads: Int, _ order: [Int]) {
     precondition(rows > 0 && matrix.count.isMultiple(of: rows), "\(matrix.count) values are no matrix of \(rows) rows")
     let columns = matrix.count / rows
     let size = rows / heads * columns
-    let order = huggingFaceRowOrder(rows: rows / heads, heads: 1)
     let head = UnsafeMutableBufferPointer<Float>.allocate(capacity: size)
     defer { head.deallocate() }
     guard let scratch = head.baseAddress, let base = matrix.baseAddress else { return }

@@ -24,7 +24,14 @@ public enum Llama: ModelFamily {
 
     /// Reads GGUF metadata.
     public static func configuration(_ checkpoint: any Checkpoint, gguf metadata: JSON) throws -> DecoderConfiguration {
-        try DecoderConfiguration(family: name, checkpoint, gguf: metadata, architecture: ggufArchitecture)
+        var configuration = try DecoderConfiguration(
+            family: name, checkpoint, gguf: metadata, architecture: ggufArchitecture)
+        // No key says so: the biases are there or not.
+        let names = Set(checkpoint.tensorNames)
+        configuration.attentionBias = names.contains("blk.0.attn_q.bias")
+        configuration.attentionOutputBias = names.contains("blk.0.attn_output.bias")
+        configuration.mlpBias = names.contains("blk.0.ffn_up.bias")
+        return configuration
     }
 
     /// Writes config.json's keys.

@@ -64,17 +64,39 @@ extension Commands {
         _ settings: ModelSettings, adapters: [String], output: String, type: MergeType = .bf16, force: Bool = false,
         observer: RunObserver = { _ in }
     ) throws -> MergeReport {
-        let output = try folderName(output)
-        guard case .missing = PathKind(output) else {
-            throw InputError("the output exists already", file: output, hint: "Name another, or remove it")
+        try writeVerified(
+            settings, adapters: adapters, output: output, force: force,
+            isClose: { type == .f32 ? $0.maximum <= 1e-3 : $0.meanKL <= 1e-3 }, observer: observer
+        ) { session, path in
+            try writeHuggingFaceFolder(session.loaded, tokenizer: session.tokenizer, to: path, dtype: type.storage)
         }
+    }
+
+    /// Loads a model, folds adapters into it, writes it beside the output, reads that back, compares logits, and moves it into place.
+    ///
+    /// - Parameters:
+    ///   - settings: the base model.
+    ///   - adapters: folders, merged in order; may be none.
+    ///   - output: what to write; must not exist.
+    ///   - force: whether a model that is not close is written all the same.
+    ///   - isClose: whether logits this far apart are those of the same model, for the type written.
+    ///   - observer: takes remarks.
+    ///   - write: writes the model to a path.
+    /// - Returns: how it turned out.
+    /// - Throws: ``InputError`` for anything that cannot be read; ``RunError`` for a model that is refused or cannot be written.
+    static func writeVerified(
+        _ settings: ModelSettings, adapters: [String], output: String, force: Bool,
+        isClose: (LogitDifference) -> Bool, observer: RunObserver, _ write: (ModelSession, String) throws -> Void
+    ) throws -> MergeReport {
+        let output = try freeName(output)
         let settings = try settings.adopting(storageOf: adapters, observer: observer)
         let session = try ModelSession(settings)
         if settings.storage.isQuantized {
+            let numbers = "the numbers that \(settings.storage.inWords) weights stand for"
             observer(
                 .note(
-                    "merged into the numbers that \(settings.storage.inWords) weights stand for, as the adapter's training saw them"
-                ))
+                    adapters.isEmpty
+                        ? "written from \(numbers)" : "merged into \(numbers), as the adapter's training saw them"))
         }
         let active = try session.attach(adapters, observer: observer)
         let probe = try probe(session)
@@ -83,10 +105,10 @@ extension Commands {
         let temporary = output + ".partial"
         try? FileManager.default.removeItem(atPath: temporary)
         do {
-            try writeHuggingFaceFolder(session.loaded, tokenizer: session.tokenizer, to: temporary, dtype: type.storage)
+            try write(session, temporary)
             let written = try ModelRegistry.load(temporary)
             let logits = adapted.difference(LogitRecord(written.model, adapters: [], probe))
-            let isClose = type == .f32 ? logits.maximum <= 1e-3 : logits.meanKL <= 1e-3
+            let isClose = isClose(logits)
             guard isClose || force else {
                 throw RunError(
                     "the merge is refused: the written model's logits differ from the adapter's by up to \(logits.maximum), "
@@ -102,10 +124,21 @@ extension Commands {
         }
     }
 
-    /// A folder's name without slashes at its end, so that other names can be made from it.
-    private static func folderName(_ path: String) throws -> String {
+    /// The name of an output that does not exist yet.
+    static func freeName(_ path: String) throws -> String {
+        let output = try outputName(path)
+        guard case .missing = PathKind(output) else {
+            throw InputError("the output exists already", file: output, hint: "Name another, or remove it")
+        }
+        return output
+    }
+
+    /// A name without slashes at its end, so that other names can be made from it.
+    private static func outputName(_ path: String) throws -> String {
         let name = String(path.reversed().drop { $0 == "/" }.reversed())
-        guard !name.isEmpty else { throw InputError("`--output` names no folder that could be made: \"\(path)\"") }
+        guard !name.isEmpty else {
+            throw InputError("`--output` names no folder or file that could be made: \"\(path)\"")
+        }
         return name
     }
 

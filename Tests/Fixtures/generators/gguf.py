@@ -54,6 +54,31 @@ def write_blocks(path: pathlib.Path) -> None:
     write_tensors(path, tensors)
 
 
+def write_encodings(path: pathlib.Path) -> None:
+    """Rows whose blocks try what quantising can get wrong, and the package's bytes for them."""
+    values = seeded("gguf/encoded", [64, 96], std=0.05)
+    blocks = values.view(-1, 32)
+    blocks[0] = 0.0
+    blocks[1] = -0.0
+    blocks[2] = 0.25
+    blocks[3] = -0.25
+    # Codes half way between two: k / 127 · 127 and k / 8 with halves.
+    blocks[4] = torch.arange(-16, 16) / 2.0
+    blocks[5] = torch.arange(32) + 0.5
+    blocks[6] = torch.arange(32) / 31.0 * 15
+    # Two largest magnitudes of opposite signs: the first one counts.
+    blocks[7, 3], blocks[7, 20] = 2.0, -2.0
+    blocks[8, 3], blocks[8, 20] = -2.0, 2.0
+    blocks[9] *= 1e-6
+    blocks[10] *= 1e-20
+    blocks[11] *= 1e5
+    tensors = {"values": values}
+    for kind in (Type.Q8_0, Type.Q4_0, Type.Q4_1):
+        data = gguf.quants.quantize(values.numpy(), kind).view(numpy.uint8)
+        tensors[f"{kind.name.lower()}.bytes"] = torch.from_numpy(data.reshape(-1).copy())
+    write_tensors(path, tensors)
+
+
 def permuted(weight: torch.Tensor, heads: int) -> torch.Tensor:
     """The row order of q and k in files of the llama architecture: rotary pairs side by side."""
     rows, columns = weight.shape
@@ -179,6 +204,7 @@ def check(path: pathlib.Path, golden: pathlib.Path) -> None:
 
 def generate(folder: pathlib.Path) -> None:
     write_blocks(folder / "blocks.safetensors")
+    write_encodings(folder / "encoded.safetensors")
     models = FIXTURES / "models"
     files = gguf.LlamaFileType
     write_model(folder, "tiny-llama", Type.F32, files.ALL_F32)
