@@ -5,9 +5,9 @@
 // largest score, its sum of exponentials and its sum of values; a second pass puts the chunks of a sequence together in order, with
 // the sequence's own row last.
 #include "allocator.h"
+#include "elements.h"
 #include "kernels.h"
 #include "thread_pool.h"
-#include "vector_math.h"
 
 #include <math.h>
 
@@ -17,7 +17,7 @@ struct chunk {
     const char *keys, *values; // of the first key head
     int64_t count;
     int32_t sequence;
-    bool is_bf16;
+    int32_t dtype;
 };
 
 struct decode_job {
@@ -31,21 +31,11 @@ struct decode_job {
     float scale;
 };
 
-// 16 channels from d on; `whole`: all of them are there.
-BODY vector load_channels(const char *row, bool is_bf16, int64_t d, int64_t D, const bool whole) {
-    int64_t count = whole ? LANES : D - d;
-    if (!is_bf16) return load_some((const float *)row + d, count);
-    if (count >= LANES) return widen_bf16((const uint16_t *)row + d);
-    uint16_t some[LANES] = {0};
-    memcpy(some, (const uint16_t *)row + d, (size_t)count * sizeof(uint16_t));
-    return widen_bf16(some);
-}
-
 // Keys or values of one head, and how far apart they stand.
 struct rows {
     const char *first;
     int64_t bytes, count;
-    bool is_bf16;
+    int32_t dtype;
 };
 
 // scores [heads, CHUNK] of a constant number of query heads, which stand one after the other.
@@ -55,7 +45,7 @@ BODY void score_keys(float *scores, const float *q, struct rows keys, int64_t D,
 #pragma clang loop unroll(full)
         for (int h = 0; h < heads; h++) sum[h] = splat(0);
         for (int64_t d = 0; d < D; d += LANES) {
-            vector k = load_channels(keys.first + j * keys.bytes, keys.is_bf16, d, D, whole);
+            vector k = load_elements(keys.first + j * keys.bytes, keys.dtype, d, whole ? LANES : D - d);
 #pragma clang loop unroll(full)
             for (int h = 0; h < heads; h++) sum[h] = load_some(q + h * D + d, whole ? LANES : D - d) * k + sum[h];
         }
@@ -85,7 +75,7 @@ BODY void sum_values(float *out, const float *weights, struct rows values, int64
 #pragma clang loop unroll(full)
         for (int h = 0; h < heads; h++) sum[h] = splat(0);
         for (int64_t j = 0; j < values.count; j++) {
-            vector v = load_channels(values.first + j * values.bytes, values.is_bf16, d, D, whole);
+            vector v = load_elements(values.first + j * values.bytes, values.dtype, d, whole ? LANES : D - d);
 #pragma clang loop unroll(full)
             for (int h = 0; h < heads; h++) sum[h] = splat(weights[h * CHUNK + j]) * v + sum[h];
         }
@@ -106,11 +96,11 @@ BODY void meet_heads(const struct decode_job *job, int64_t number, int64_t head,
     sum_values(out, scores, values, D, heads, whole);
 }
 
-BODY void meet_chunk(const struct decode_job *job, int64_t number, int64_t key_head, bool is_bf16, const bool whole) {
+BODY void meet_chunk(const struct decode_job *job, int64_t number, int64_t key_head, int32_t dtype, const bool whole) {
     const struct chunk *chunk = &job->chunks[number];
-    int64_t group = job->H / job->K, width = is_bf16 ? 2 : 4, row_bytes = job->K * job->D * width;
-    struct rows keys = {chunk->keys + key_head * job->D * width, row_bytes, chunk->count, is_bf16};
-    struct rows values = {chunk->values + key_head * job->D * width, row_bytes, chunk->count, is_bf16};
+    int64_t group = job->H / job->K, width = dtype == GRAFT_BF16 ? 2 : 4, row_bytes = job->K * job->D * width;
+    struct rows keys = {chunk->keys + key_head * job->D * width, row_bytes, chunk->count, dtype};
+    struct rows values = {chunk->values + key_head * job->D * width, row_bytes, chunk->count, dtype};
     int64_t head = key_head * group, end = head + group;
     for (; head + 3 <= end; head += 3) meet_heads(job, number, head, keys, values, 3, whole);
     if (head + 2 == end) meet_heads(job, number, head, keys, values, 2, whole);
@@ -121,11 +111,11 @@ BODY void chunk_task_body(const struct decode_job *job, int64_t task) {
     int64_t number = task / job->K, key_head = task % job->K;
     bool whole = job->D % LANES == 0;
     if (!whole)
-        meet_chunk(job, number, key_head, job->chunks[number].is_bf16, false);
-    else if (job->chunks[number].is_bf16)
-        meet_chunk(job, number, key_head, true, true);
+        meet_chunk(job, number, key_head, job->chunks[number].dtype, false);
+    else if (job->chunks[number].dtype == GRAFT_BF16)
+        meet_chunk(job, number, key_head, GRAFT_BF16, true);
     else
-        meet_chunk(job, number, key_head, false, true);
+        meet_chunk(job, number, key_head, GRAFT_F32, true);
 }
 VARIANTS(chunk_task, (const struct decode_job *job, int64_t task), (job, task))
 
@@ -139,7 +129,7 @@ BODY void join_head(const struct decode_job *job, int64_t sequence, int64_t h) {
     int64_t D = job->D, key_head = h / (job->H / job->K), own = (sequence * job->K + key_head) * D;
     const float *q = job->q + (sequence * job->H + h) * D;
     float *out = job->out + (sequence * job->H + h) * D, score, total = 0;
-    score_keys(&score, q, (struct rows){(const char *)(job->k + own), 0, 1, false}, D, job->scale, 1, false);
+    score_keys(&score, q, (struct rows){(const char *)(job->k + own), 0, 1, GRAFT_F32}, D, job->scale, 1, false);
     float maximum = score;
     for (int64_t c = job->first_chunk[sequence]; c < job->first_chunk[sequence + 1]; c++)
         maximum = fmaxf(maximum, job->partial[(c * job->H + h) * (D + 2) + D]);
@@ -168,13 +158,13 @@ static void join_task(void *context, int64_t task) { join_sequence(context, task
 static int64_t add_chunks(struct chunk *chunks, int64_t next, const struct decode_job *job, const struct key_segment *segment,
                           int32_t sequence) {
     const struct outside_keys *outside = segment->outside < 0 ? NULL : &job->layout->outside[segment->outside];
-    bool is_bf16 = outside && outside->dtype == GRAFT_BF16;
-    int64_t row_bytes = job->K * job->D * (is_bf16 ? 2 : 4);
+    int32_t dtype = outside ? outside->dtype : GRAFT_F32;
+    int64_t row_bytes = job->K * job->D * (dtype == GRAFT_BF16 ? 2 : 4);
     const char *keys = outside ? outside->keys : job->k, *values = outside ? outside->values : job->v;
     for (int64_t j = 0; j < segment->count; j += CHUNK, next++) {
         if (!chunks) continue;
         int64_t at = (segment->start + j) * row_bytes;
-        chunks[next] = (struct chunk){keys + at, values + at, smaller(CHUNK, segment->count - j), sequence, is_bf16};
+        chunks[next] = (struct chunk){keys + at, values + at, smaller(CHUNK, segment->count - j), sequence, dtype};
     }
     return next;
 }

@@ -1,9 +1,9 @@
 // Conversion between storage types, through f32.
 #include "convert.h"
 
+#include "elements.h"
 #include "kernels.h"
 #include "thread_pool.h"
-#include "vector_math.h"
 
 static uint32_t bits_of(float x) {
     uint32_t bits;
@@ -18,14 +18,6 @@ static float float_of(uint32_t bits) {
 }
 
 size_t size_of_dtype(int32_t dtype) { return dtype == GRAFT_F32 ? 4 : 2; }
-
-// Rounds to nearest, ties to even. A NaN stays one: its top payload bit is set, or rounding could carry it into infinity.
-BODY uint16_t bf16_of(float x) {
-    uint32_t bits = bits_of(x);
-    uint32_t rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16;
-    uint32_t nan = (bits >> 16) | 0x40;
-    return (uint16_t)((bits & 0x7FFFFFFF) > 0x7F800000 ? nan : rounded);
-}
 
 // Denormals of f16 come from adding a float whose last place is theirs, which leaves the rounding to the adder.
 BODY uint16_t f16_of(float x) {
@@ -56,10 +48,28 @@ BODY float float_of_f16(uint16_t half) {
 
 CONVERSION(f32_from_bf16, uint16_t, float, float_of((uint32_t)in[i] << 16))
 CONVERSION(f32_from_f16, uint16_t, float, float_of_f16(in[i]))
-CONVERSION(bf16_from_f32, float, uint16_t, bf16_of(in[i]))
 CONVERSION(f16_from_f32, float, uint16_t, f16_of(in[i]))
-CONVERSION(bf16_from_f16, uint16_t, uint16_t, bf16_of(float_of_f16(in[i])))
 CONVERSION(f16_from_bf16, uint16_t, uint16_t, f16_of(float_of((uint32_t)in[i] << 16)))
+
+// Each vector comes from `widened`, of the `count` numbers from in + i on.
+#define CONVERSION_TO_BF16(name, in_type, widened)                                                                     \
+    BODY void name##_body(void *restrict out, const void *restrict in_bytes, int64_t n) {                              \
+        const in_type *restrict in = in_bytes;                                                                         \
+        for (int64_t i = 0; i < n; i += LANES) {                                                                       \
+            int64_t count = smaller(n - i, LANES);                                                                     \
+            store_elements(out, GRAFT_BF16, i, widened(in + i, count), count);                                         \
+        }                                                                                                              \
+    }                                                                                                                  \
+    VARIANTS(name, (void *restrict out, const void *restrict in_bytes, int64_t n), (out, in_bytes, n))
+
+BODY vector load_f16(const uint16_t *in, int64_t count) {
+    vector v = {0};
+    for (int64_t i = 0; i < count; i++) v[i] = float_of_f16(in[i]);
+    return v;
+}
+
+CONVERSION_TO_BF16(bf16_from_f32, float, load_some)
+CONVERSION_TO_BF16(bf16_from_f16, uint16_t, load_f16)
 
 void convert_run(void *out, int32_t out_dtype, const void *in, int32_t in_dtype, int64_t n) {
     if (out_dtype == in_dtype)

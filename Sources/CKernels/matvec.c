@@ -11,9 +11,10 @@
 
 enum {
     STEP = 2 * LANES,
-    TASK_BYTES = 96 << 10, // of b, in a second-level cache
-    MOST_PRODUCTS = 32,    // that share their tasks
-    INPUT_BYTES = 20 << 10 // of a, in a first-level cache beside a few rows of b
+    TASK_BYTES = 96 << 10,    // of b, in a second-level cache
+    MOST_PRODUCTS = 32,       // that share their tasks
+    INPUT_BYTES = 20 << 10,   // of a, in a first-level cache beside a few rows of b
+    UNPACKED_BYTES = 12 << 10 // of b, in a first-level cache
 };
 
 // Rows of a and of b in a tile whose sums fill the registers of a level.
@@ -35,6 +36,7 @@ struct matvec_job {
     int64_t first_task;
     float factor;
     bool is_arranged; // a is a copy in that order, made by this job
+    bool is_unpacked; // b is in a cache already
 };
 
 // The jobs of one call, whose tasks follow each other.
@@ -111,7 +113,7 @@ BODY void dot_tile(const struct matvec_job *job, bool is_bf16, int64_t row, int6
 // Rows [first, last) of a against constant numbers of rows of b. Where `asks`, the rows of b two tiles further on are asked for
 // meanwhile, a share of them by each pass of a.
 BODY void dot_columns(const struct matvec_job *job, bool is_bf16, int64_t first, int64_t last, int64_t column, const int rows,
-                      const int columns, const bool asks) {
+                      const int columns, bool asks) {
     int64_t row_bytes = job->k * (is_bf16 ? 2 : 4), share = columns * row_bytes * rows / (last - first), r = first;
     int64_t advance = asks ? columns * STEP * (is_bf16 ? 2 : 4) * rows / (last - first) : 0;
     const char *ahead = (const char *)job->b.data + (column + 2 * columns) * row_bytes;
@@ -122,15 +124,16 @@ BODY void dot_columns(const struct matvec_job *job, bool is_bf16, int64_t first,
 
 BODY void dot_task(const struct matvec_job *job, bool is_bf16, int64_t first, int64_t last, enum cpu_level level) {
     const int rows = DOT_ROWS(level), columns = DOT_COLUMNS(level);
-    if (job->m <= rows) {
+    bool asks = !job->is_unpacked;
+    if (job->m <= rows && !job->is_unpacked) {
         // One pass over one stream: the processor foresees what comes next better than we do.
         for (int64_t j = first; j < last; j++) dot_columns(job, is_bf16, 0, job->m, j, rows, 1, false);
         return;
     }
     for (int64_t row = 0; row < job->m; row += job->rows) {
         int64_t end = smaller(job->m, row + job->rows), j = first;
-        for (; j + columns <= last; j += columns) dot_columns(job, is_bf16, row, end, j, rows, columns, true);
-        for (; j < last; j++) dot_columns(job, is_bf16, row, end, j, rows, 1, true);
+        for (; j + columns <= last; j += columns) dot_columns(job, is_bf16, row, end, j, rows, columns, asks);
+        for (; j < last; j++) dot_columns(job, is_bf16, row, end, j, rows, 1, asks);
     }
 }
 
@@ -142,15 +145,23 @@ BODY void matvec_columns_body(const struct matvec_job *job, int64_t first, int64
 }
 VARIANTS_BY_LEVEL(matvec_columns, (const struct matvec_job *job, int64_t first, int64_t last), job, first, last)
 
-static void run_columns(const struct matvec_job *job, int64_t first, int64_t last) {
-    if (!is_quantized(job->b)) return matvec_columns(job, first, last);
-    // The task's rows of b as f32, with the columns of out that belong to them.
+// A few rows of b at a time become f32 in a first-level cache, with the columns of out that belong to them.
+static void run_quantized_columns(const struct matvec_job *job, int64_t first, int64_t last) {
+    int64_t k = job->k, most = larger(4, UNPACKED_BYTES / (k * 4) / 4 * 4);
+    float *rows = pool_scratch((size_t)(most * k) * sizeof(float));
     struct matvec_job unpacked = *job;
-    float *rows = pool_scratch((size_t)((last - first) * job->k) * sizeof(float));
-    unpack_run(rows, job->b, first * job->k, (last - first) * job->k);
-    unpacked.b = (struct matrix){.data = rows, .dtype = GRAFT_F32}, unpacked.out += first;
-    if (unpacked.addend) unpacked.addend += first;
-    matvec_columns(&unpacked, 0, last - first);
+    unpacked.b = (struct matrix){.data = rows, .dtype = GRAFT_F32}, unpacked.is_unpacked = true;
+    for (; first < last; first += most) {
+        int64_t count = smaller(most, last - first);
+        unpack_run(rows, job->b, first * k, count * k);
+        unpacked.out = job->out + first;
+        if (job->addend) unpacked.addend = job->addend + first;
+        matvec_columns(&unpacked, 0, count);
+    }
+}
+
+static void run_columns(const struct matvec_job *job, int64_t first, int64_t last) {
+    (is_quantized(job->b) ? run_quantized_columns : matvec_columns)(job, first, last);
 }
 
 static void matvec_task(void *context, int64_t task) {

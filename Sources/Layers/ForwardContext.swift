@@ -49,7 +49,8 @@ public struct ForwardContext {
         self.isDecoding = isDecoding
     }
 
-    /// How activations are stored between two products. A cache holds f32, and so do the few rows of a decoding step.
+    /// How activations are stored between two products: in f32 where keys and values come from outside the batch, whose own type
+    /// need not be that of the precision, and for the few rows of a decoding step.
     public var activations: DType { keyValues == nil && !isDecoding ? precision.activations : .f32 }
 
     /// A parameter's value, followed by the tape where there is one and the parameter is trainable.
