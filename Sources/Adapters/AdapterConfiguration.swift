@@ -1,7 +1,7 @@
 import Files
 import Layers
 
-/// What a PEFT method is set to: which layers it adapts and how. One type a method, in `Methods/`, with a line in ``AdapterRegistry``.
+/// What a PEFT method is set to: what it adapts and how. One type a method, in `Methods/`, with a line in ``AdapterRegistry``.
 ///
 /// It is read from and written to `adapter_config.json` under PEFT's own keys.
 public protocol AdapterConfiguration: Hashable, Sendable {
@@ -10,47 +10,86 @@ public protocol AdapterConfiguration: Hashable, Sendable {
     /// The method's `peft_type` in `adapter_config.json`: `LORA`.
     static var peftType: String { get }
 
-    /// The layers that are adapted.
-    var target: TargetModules { get }
+    /// Why an adapter of the method cannot be folded into weights; nil where it can.
+    static var mergeRefusal: String? { get }
 
     /// Reads the method's keys from `adapter_config.json`.
     ///
     /// - Throws: `InputError` naming a key whose value has another type, or asks for what this program does not do.
     init(_ reader: inout PEFTReader) throws
 
-    /// The method's keys as PEFT writes them for these modules of a model, `target_modules` and the keys common to all methods left out.
-    func peftKeys(for paths: [String]) throws -> [String: JSON]
+    /// The method's keys as PEFT writes them for a model, those common to all methods left out.
+    func peftKeys(for modules: AdaptableModules) throws -> [String: JSON]
 
     /// Checks values that no file or recipe should have; the message names the key.
     func validate() throws
 
-    /// What each layer gets.
-    ///
-    /// The parameters of an adapter have the names PEFT gives their tensors after the module's path: `lora_A.weight`.
+    /// What goes where on a model.
     ///
     /// - Parameters:
-    ///   - layers: the adapted layers with their paths.
-    ///   - strict: whether a setting that fits no layer is an error; see ``ModuleTable``.
-    /// - Returns: for each layer the plan of its adapter.
+    ///   - modules: those of the model.
+    ///   - strict: whether the adapter is a new one, for which a setting that fits nothing is an error. False for a saved one, whose
+    ///     tensors say what it adapts; its plans make adapters whose parameters are the saved tensors.
+    /// - Returns: for each adapted module the plan of its adapter.
     /// - Throws: `InputError` naming the key at fault.
+    func plan(for modules: AdaptableModules, strict: Bool) throws -> [AdapterPlan]
+}
+
+extension AdapterConfiguration {
+    /// Most methods change weights.
+    public static var mergeRefusal: String? { nil }
+}
+
+/// A method that adapts linear layers and nothing else.
+public protocol LinearAdapterConfiguration: AdapterConfiguration {
+    /// The layers that are adapted.
+    var target: TargetModules { get }
+
+    /// The method's keys as PEFT writes them for these modules of a model, without `target_modules`.
+    func peftKeys(for paths: [String]) throws -> [String: JSON]
+
+    /// What each layer gets; see ``AdapterConfiguration/plan(for:strict:)``.
     func plan(for layers: [(path: String, layer: Linear)], strict: Bool) throws -> [AdapterPlan]
 }
 
-/// One layer's adapter before it exists: its tensors' shapes, so that files are checked before memory is taken.
+extension LinearAdapterConfiguration {
+    /// What the target layers get.
+    public func plan(for modules: AdaptableModules, strict: Bool) throws -> [AdapterPlan] {
+        try plan(for: target.matching(modules, strict: strict), strict: strict)
+    }
+
+    /// The method's keys, with `target_modules`.
+    public func peftKeys(for modules: AdaptableModules) throws -> [String: JSON] {
+        var keys = try peftKeys(for: target.matching(modules, strict: false).map(\.path))
+        keys["target_modules"] = target.saved(for: modules).json
+        return keys
+    }
+}
+
+/// One module's adapter before it exists: where it goes, and its tensors' shapes, so that files are checked before memory is taken.
 public struct AdapterPlan {
-    /// The path of the layer.
+    /// The path of the module in whose slot it goes.
     public var path: String
-    /// The shapes of the adapter's tensors by name, in order: `lora_A.weight` `[r, in]`.
+    /// The shapes of the adapter's tensors by name, in order: `lora_A.weight` `[r, in]`. The names are PEFT's, after the module's path.
     public var shapes: [(name: String, shape: [Int])]
-    /// Makes it, with random initial values under a seed.
-    public var make: (_ seed: UInt64) -> any LinearAdapter
+    /// Makes it, with random initial values under a seed. It is of the kind that the module's slot takes, and its
+    /// ``Adapter/savedTensors`` are those of the plan.
+    public var make: (_ seed: UInt64) -> any Adapter
 
     /// Makes a plan.
     public init(
-        path: String, shapes: [(name: String, shape: [Int])], make: @escaping (_ seed: UInt64) -> any LinearAdapter
+        path: String, shapes: [(name: String, shape: [Int])], make: @escaping (_ seed: UInt64) -> any Adapter
     ) {
         self.path = path
         self.shapes = shapes
         self.make = make
     }
+
+    /// The adapter's tensors as a file names them.
+    var tensors: [(key: String, shape: [Int])] { shapes.map { (adapterKey(path, $0.name), $0.shape) } }
+}
+
+/// The key in a file of an adapter's tensor. What PEFT learns instead of a prompt stands for itself: it is on no module of the model.
+func adapterKey(_ path: String, _ name: String) -> String {
+    name == "prompt_embeddings" ? name : "base_model.model." + path + "." + name
 }

@@ -21,8 +21,6 @@ public struct AdapterFolder: Sendable {
     public static let configurationName = "adapter_config.json"
     /// The name of the tensors' file.
     public static let weightsName = "adapter_model.safetensors"
-    /// What PEFT puts before a module's path.
-    static let prefix = "base_model.model."
 
     /// Opens a folder and reads all but the tensors.
     ///

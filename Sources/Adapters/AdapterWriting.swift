@@ -4,15 +4,15 @@ import Tensors
 
 /// The tensors of an adapter on a model, under PEFT's names, in the order of those.
 ///
-/// - Throws: `InputError` where no layer has an adapter of this name.
-public func adapterTensors(named name: String = "default", of model: any Module) throws -> [(
-    name: String, parameter: Parameter
-)] {
-    let tensors = AdaptableModules(model).linears.flatMap { path, layer in
-        (layer.adapter(name)?.ownParameters ?? []).map { (AdapterFolder.prefix + path + "." + $0.name, $0.parameter) }
+/// - Throws: `InputError` where no module has an adapter of this name.
+public func adapterTensors(
+    named name: String = "default", of model: any Module
+) throws -> [(name: String, value: Tensor)] {
+    let tensors = AdaptableModules(model).adaptable.flatMap { path, module in
+        (module.adapterModule(name)?.savedTensors ?? []).map { (name: adapterKey(path, $0.name), value: $0.value) }
     }
     guard !tensors.isEmpty else { throw InputError("the model has no adapter named \"\(name)\"") }
-    return tensors.sorted { $0.0 < $1.0 }.map { (name: $0.0, parameter: $0.1) }
+    return tensors.sorted { $0.name < $1.name }
 }
 
 /// Saves an adapter that is on a model as a folder that PEFT loads.
@@ -34,8 +34,8 @@ public func writeAdapter(
     let text = try adapterConfigurationJSON(configuration, for: model, record: record)
     try FileWriting.makeFolder(path)
     try SafetensorsWriter.write(
-        tensors.map { name, parameter in
-            SafetensorsTensor(name, .f32, shape: parameter.value.shape) { sink in try parameter.value.withFloats(sink) }
+        tensors.map { name, value in
+            SafetensorsTensor(name, .f32, shape: value.shape) { sink in try value.withFloats(sink) }
         }, metadata: record.metadata.merging(["format": "pt"]) { $1 }, to: path + "/" + AdapterFolder.weightsName)
     try FileWriting.replace(path + "/" + AdapterFolder.configurationName, with: text)
 }
@@ -44,10 +44,7 @@ public func writeAdapter(
 func adapterConfigurationJSON(
     _ configuration: any AdapterConfiguration, for model: any Module, record: AdapterRecord
 ) throws -> String {
-    let modules = AdaptableModules(model)
-    let paths = try configuration.target.matching(modules, strict: false).map(\.path)
-    var keys = try configuration.peftKeys(for: paths)
-    keys["target_modules"] = configuration.target.saved(for: modules).json
+    var keys = try configuration.peftKeys(for: AdaptableModules(model))
     keys["auto_mapping"] = .null
     keys["base_model_name_or_path"] = record.baseModel.map { .string($0) } ?? .null
     keys["inference_mode"] = true

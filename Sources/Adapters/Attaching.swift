@@ -8,8 +8,8 @@ import Tensors
 ///   - configuration: the method and its settings. A name or pattern in it that fits no module is an error.
 ///   - model: what is adapted.
 ///   - name: the adapter's name, by which a context makes it active.
-///   - seed: what the initial values derive from, each layer's from its own path.
-/// - Returns: the paths of the adapted layers.
+///   - seed: what the initial values derive from, each module's from its own path.
+/// - Returns: the paths of the adapted modules.
 /// - Throws: `InputError` naming the key at fault.
 @discardableResult
 public func attach(
@@ -17,7 +17,7 @@ public func attach(
 ) throws -> [String] {
     try configuration.validate()
     let modules = AdaptableModules(model)
-    let plans = try configuration.plan(for: configuration.target.matching(modules, strict: true), strict: true)
+    let plans = try configuration.plan(for: modules, strict: true)
     model.setTrainable(false)
     attach(plans, to: modules, name: name, isTrainable: true) { $0.make(seed) }
     return plans.map(\.path)
@@ -31,7 +31,7 @@ public func attach(
 ///   - name: the adapter's name, by which a context makes it active.
 ///   - isTrainable: whether training goes on with it.
 ///   - baseHash: the model's content hash, if known: names the likely reason where the tensors do not fit.
-/// - Returns: the paths of the adapted layers.
+/// - Returns: the paths of the adapted modules.
 /// - Throws: `InputError` listing tensors that are missing, not part of the adapter, or of another shape. The model is then as before.
 @discardableResult
 public func attach(
@@ -41,21 +41,19 @@ public func attach(
     let file = folder.path + "/" + AdapterFolder.configurationName
     let plans: [AdapterPlan]
     do {
-        let layers = try folder.configuration.target.matching(modules, strict: false)
-        plans = try folder.configuration.plan(for: layers, strict: false)
+        plans = try folder.configuration.plan(for: modules, strict: false)
     } catch let fault as InputError { throw fault.inFile(file) }
     try TensorAccount(folder, plans).check(baseHash: baseHash)
     let values = try plans.map { plan in
-        try plan.shapes.map { name, shape in
-            let key = AdapterFolder.prefix + plan.path + "." + name
-            return try Tensor(shape: shape) { try folder.weights.readFloats(key, into: $0) }
+        try plan.tensors.map { key, shape in
+            try Tensor(shape: shape) { try folder.weights.readFloats(key, into: $0) }
         }
     }
     model.setTrainable(false)
     var remaining = values[...]
     attach(plans, to: modules, name: name, isTrainable: isTrainable) { plan in
         let adapter = plan.make(0)
-        for (own, value) in zip(adapter.ownParameters, remaining.removeFirst()) { own.parameter.value = value }
+        for (own, value) in zip(adapter.parameters(), remaining.removeFirst()) { own.parameter.value = value }
         return adapter
     }
     return plans.map(\.path)
@@ -63,23 +61,24 @@ public func attach(
 
 private func attach(
     _ plans: [AdapterPlan], to modules: AdaptableModules, name: String, isTrainable: Bool,
-    _ make: (AdapterPlan) -> any LinearAdapter
+    _ make: (AdapterPlan) -> any Adapter
 ) {
-    let layers = Dictionary(modules.linears.map { ($0.path, $0.layer) }, uniquingKeysWith: { first, _ in first })
+    let targets = Dictionary(modules.adaptable.map { ($0.path, $0.module) }, uniquingKeysWith: { first, _ in first })
     for plan in plans {
         let adapter = make(plan)
+        let tensors = adapter.savedTensors
         precondition(
-            adapter.ownParameters.map(\.name) == plan.shapes.map(\.name)
-                && adapter.ownParameters.map(\.parameter.value.shape) == plan.shapes.map(\.shape),
-            "\(plan.path): the adapter's parameters are not those of its plan")
+            tensors.map(\.name) == plan.shapes.map(\.name) && tensors.map(\.value.shape) == plan.shapes.map(\.shape),
+            "\(plan.path): the adapter's tensors are not those of its plan")
         adapter.setTrainable(isTrainable)
-        layers[plan.path]?.attach(adapter, name: name)
+        guard let target = targets[plan.path] else { preconditionFailure("nothing to adapt at \(plan.path)") }
+        target.attach(adapter, name: name)
     }
 }
 
 /// Takes an adapter off a model.
 public func detachAdapter(named name: String, from model: any Module) {
-    for (_, layer) in AdaptableModules(model).linears { layer.detach(name) }
+    for (_, module) in AdaptableModules(model).adaptable { module.detach(name) }
 }
 
 /// What a saved adapter has and what its settings ask for, tensor by tensor.
@@ -92,13 +91,11 @@ private struct TensorAccount {
 
     init(_ folder: AdapterFolder, _ plans: [AdapterPlan]) {
         self.folder = folder
-        let expected = plans.flatMap { plan in
-            plan.shapes.map { (name: AdapterFolder.prefix + plan.path + "." + $0.name, shape: $0.shape) }
-        }
+        let expected = plans.flatMap(\.tensors)
         let entries = folder.weights.entries
-        let names = Set(expected.map(\.name))
+        let names = Set(expected.map(\.key))
         expectedCount = expected.count
-        missing = expected.map(\.name).filter { entries[$0] == nil }
+        missing = expected.map(\.key).filter { entries[$0] == nil }
         unexpected = folder.weights.names.filter { !names.contains($0) }
         misshapen = expected.compactMap { name, shape in
             guard let entry = entries[name], entry.shape != shape else { return nil }

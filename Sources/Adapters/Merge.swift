@@ -8,12 +8,18 @@ import Tensors
 /// embedding that changed with it would be another model.
 ///
 /// - Returns: the paths of the layers whose weights changed.
-/// - Throws: `InputError` where the model has no adapter of a name; nothing is changed then.
+/// - Throws: `InputError` where the model has no adapter of a name, or it is on something else than linear layers; nothing is changed
+///   then.
 @discardableResult
 public func mergeAdapters(named names: [String], in model: any Module) throws -> [String] {
-    let layers = AdaptableModules(model).linears
-    for name in names where !layers.contains(where: { $0.layer.adapter(name) != nil }) {
-        throw InputError("the model has no adapter named \"\(name)\"")
+    let modules = AdaptableModules(model)
+    let layers = modules.linears
+    for name in names {
+        let adapted = modules.adaptable.filter { $0.module.adapterModule(name) != nil }
+        guard !adapted.isEmpty else { throw InputError("the model has no adapter named \"\(name)\"") }
+        if let other = adapted.first(where: { !($0.module is Linear) }) {
+            throw InputError("the adapter \"\(name)\" changes \(other.path) and not weights: it cannot be merged")
+        }
     }
     let shared = sharedParameters(of: model)
     return layers.compactMap { path, layer in

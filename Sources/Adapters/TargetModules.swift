@@ -44,9 +44,13 @@ public struct TargetModules: Hashable, Sendable {
 /// A linear layer with its path in the model.
 typealias NamedLinear = (path: String, layer: Linear)
 
-/// A model's modules as an adapter sees them: without what is inside linear layers, which is other adapters.
-struct AdaptableModules {
+/// A model's modules as a method sees them: without adapters and what is inside those.
+public struct AdaptableModules {
+    /// The paths of all modules.
     let paths: [String]
+    /// Those with a slot, whatever it takes.
+    let adaptable: [(path: String, module: any AdaptableModule)]
+    /// The linear layers among them.
     let linears: [NamedLinear]
 
     /// The path of the output head, which `all-linear` leaves out; a score head takes its place in a reward model.
@@ -54,14 +58,20 @@ struct AdaptableModules {
 
     init(_ model: any Module) {
         var paths: [String] = []
-        var linears: [NamedLinear] = []
+        var adaptable: [(path: String, module: any AdaptableModule)] = []
+        var adapter: String?
         for (path, module) in model.modules() where !path.isEmpty {
-            if let last = linears.last, path.hasPrefix(last.path + ".") { continue }
+            if let adapter, path.hasPrefix(adapter) { continue }
+            if module is any Adapter {
+                adapter = path + "."
+                continue
+            }
             paths.append(path)
-            if let layer = module as? Linear { linears.append((path, layer)) }
+            if let module = module as? any AdaptableModule { adaptable.append((path, module)) }
         }
         self.paths = paths
-        self.linears = linears
+        self.adaptable = adaptable
+        linears = adaptable.compactMap { path, module in (module as? Linear).map { (path, $0) } }
     }
 
     /// The last parts of the linear layers' paths, such as `q_proj`, in order.

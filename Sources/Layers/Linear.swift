@@ -4,13 +4,13 @@ import Tensors
 ///
 /// The weight stays under its own key whatever is attached: an adapter is in a slot, not in a subclass, so adapters and the storage
 /// of the weight never multiply.
-public final class Linear: Module {
+public final class Linear: AdaptableModule {
     /// `[out, in]`.
     public private(set) var weight: Parameter
     /// `[out]`, or nil.
     public let bias: Parameter?
-    /// Adapters by name, in the order attached. Which of them apply is the context's to say.
-    public private(set) var adapters: [(name: String, adapter: any LinearAdapter)] = []
+    /// What adapters add.
+    public var slot = AdapterSlot<any LinearAdapter>()
 
     /// A layer over existing parameters, such as a head tied to the embedding.
     public init(weight: Parameter, bias: Parameter? = nil) {
@@ -39,25 +39,10 @@ public final class Linear: Module {
     }
 
     /// The adapters.
-    public var children: [(name: String, module: any Module)] { adapters.map { ($0.name, $0.adapter) } }
+    public var children: [(name: String, module: any Module)] { slot.children }
 
     /// Gives the layer a weight of its own, equal to the one it shared until now with another module.
     public func untie() { weight = Parameter(weight.value, isTrainable: weight.isTrainable) }
-
-    /// Puts an adapter in the slot, replacing one of the same name.
-    public func attach(_ adapter: any LinearAdapter, name: String) {
-        if let index = adapters.firstIndex(where: { $0.name == name }) {
-            adapters[index].adapter = adapter
-        } else {
-            adapters.append((name, adapter))
-        }
-    }
-
-    /// Takes an adapter out of the slot.
-    public func detach(_ name: String) { adapters.removeAll { $0.name == name } }
-
-    /// The adapter of a name, if there is one.
-    public func adapter(_ name: String) -> (any LinearAdapter)? { adapters.first { $0.name == name }?.adapter }
 
     /// What the layer multiplies by in a context, as one value: for a head, whose rows are taken a few at a time. A head's adapters are
     /// low-rank terms.

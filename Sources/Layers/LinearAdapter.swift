@@ -2,7 +2,7 @@ import Tensors
 
 /// An adapter of one linear layer. It describes its update, so that the base product runs once, several adapters stack, and the layer
 /// can fuse them.
-public protocol LinearAdapter: Module {
+public protocol LinearAdapter: Adapter {
     /// What it does in a context.
     func update(_ context: ForwardContext) -> LinearUpdate
     /// The weight with the update folded in; must agree with ``update(_:)`` without dropout.

@@ -44,7 +44,7 @@ func project(
 extension Linear {
     /// What the active adapters do, in order.
     func updates(_ context: ForwardContext) -> [LinearUpdate] {
-        context.adapters.compactMap { adapter($0)?.update(context) }
+        slot.active(context).map { $0.update(context) }
     }
 
     /// The updates as one op where they are low-rank terms and at most a factor after them; nil otherwise.

@@ -26,7 +26,7 @@ func logProbabilities(_ model: CausalLM, _ tokens: [Int32], adapters: [String] =
 /// The bits of an adapter's tensors by name.
 func tensorBits(_ model: any Module, named name: String = "default") throws -> [String: [UInt32]] {
     let tensors = try adapterTensors(named: name, of: model)
-    return Dictionary(uniqueKeysWithValues: tensors.map { ($0.name, $0.parameter.value.values.map(\.bitPattern)) })
+    return Dictionary(uniqueKeysWithValues: tensors.map { ($0.name, $0.value.values.map(\.bitPattern)) })
 }
 
 extension JSON {

@@ -95,7 +95,7 @@ import Testing
         try attach(AdapterFolder(output.path), to: again, isTrainable: false)
         #expect(try tensorBits(again) == tensorBits(model))
         let ranks = try adapterTensors(of: again).filter { $0.name.hasSuffix("lora_A.weight") }
-            .map(\.parameter.value.rows)
+            .map(\.value.rows)
         #expect(ranks == [2, 3, 2, 3])
     }
 

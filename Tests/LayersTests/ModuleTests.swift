@@ -64,10 +64,10 @@ import Testing
         #expect(distance(output(["one"]), expected) > 1)
 
         layer.attach(two, name: "one")
-        #expect(layer.adapters.map(\.name) == ["one", "two"])
+        #expect(layer.slot.names == ["one", "two"])
         #expect(output(["one"]) == output(["two"]))
         layer.detach("one")
-        #expect(layer.adapters.map(\.name) == ["two"])
+        #expect(layer.slot.names == ["two"])
         #expect(layer.adapter("one") == nil)
     }
 }

@@ -31,8 +31,8 @@ import Trainers
         let trained = try SafetensorsFile(Locations.fixture("training/\(name).safetensors"))
         let tensors = try adapterTensors(of: model)
         #expect(Set(tensors.map(\.name)) == Set(trained.names))
-        for (name, parameter) in tensors {
-            #expect(try relativeDifference(parameter.value.values, trained.floats(name)) < 2e-4, "\(name)")
+        for (name, value) in tensors {
+            #expect(try relativeDifference(value.values, trained.floats(name)) < 2e-4, "\(name)")
         }
     }
 

@@ -7,7 +7,7 @@ import Tensors
 ///
 /// Source: Liu et al., "Few-Shot Parameter-Efficient Fine-Tuning is Better and Cheaper than In-Context Learning", arXiv:2205.05638. Keys
 /// and defaults are those of PEFT's `IA3Config`.
-public struct IA3Configuration: AdapterConfiguration {
+public struct IA3Configuration: LinearAdapterConfiguration {
     /// `ia3`.
     public static let type = "ia3"
     /// `IA3`.

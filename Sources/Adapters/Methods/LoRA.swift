@@ -8,7 +8,7 @@ import Tensors
 ///
 /// Sources: Hu et al., "LoRA", arXiv:2106.09685; Kalajdzievski, "A Rank Stabilization Scaling Factor", arXiv:2312.03732. Keys and
 /// defaults are those of PEFT's `LoraConfig`.
-public struct LoRAConfiguration: AdapterConfiguration {
+public struct LoRAConfiguration: LinearAdapterConfiguration {
     /// `lora`.
     public static let type = "lora"
     /// `LORA`.
