@@ -35,12 +35,13 @@ public final class DecoderLayer: Module {
         }
     }
 
-    /// Runs a part of the block, of which the tape keeps the input only where `isRunAgain`.
+    /// Runs a part of the block, of which the tape keeps the input only where `isRunAgain`. A block below all that is trained is not
+    /// recorded, so that the backward pass ends above it.
     private func recomputed(
         _ x: Tensor, _ context: ForwardContext, where isRunAgain: Bool,
         _ part: @escaping (Tensor, ForwardContext) -> Tensor
     ) -> Tensor {
-        guard isRunAgain, let tape = context.tape else { return part(x, context) }
+        guard isRunAgain, let tape = context.tape, x.isTracked || isTrained else { return part(x, context) }
         return tape.recomputed(x) { inner, x in part(x, context.with(tape: inner)) }
     }
 }

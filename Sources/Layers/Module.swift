@@ -35,6 +35,11 @@ extension Module {
         parameters().filter { $0.parameter.isTrainable }
     }
 
+    /// Whether training changes anything in it.
+    var isTrained: Bool {
+        ownParameters.contains { $0.parameter.isTrainable } || children.contains { $0.module.isTrained }
+    }
+
     /// Freezes every parameter, or makes every one trainable.
     public func setTrainable(_ isTrainable: Bool) {
         for (_, parameter) in parameters() { parameter.isTrainable = isTrainable }

@@ -39,7 +39,7 @@ final class CheckpointParameters: ParameterSource {
                 place: name)
         }
         read.insert(name)
-        let type = shape.count == 2 ? storage.type(of: path, storedAs: try checkpoint.storageType(of: name)) : .f32
+        let type = shape.count == 2 ? try storage.type(of: path, storedAs: try checkpoint.storageType(of: name)) : .f32
         defer { try? checkpoint.releasePages(of: name) }
         guard type != .f32 else { return try Tensor(shape: shape) { try read(name, of: path, into: $0) } }
         let tensor = stagingArea()[rows: 0..<shape.reduce(1, *)].reshaped(shape)

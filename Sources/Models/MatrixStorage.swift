@@ -6,9 +6,12 @@ struct MatrixStorage {
     let weights: DType
     /// How products are computed.
     let precision: Precision
+    /// Whether a matrix is trained, which only f32 can be.
+    let isTrained: (_ path: String) throws -> Bool
 
     /// How one is kept. Embeddings and head are not quantised: they stay in the type of the products, and in bf16 where they come in it.
-    func type(of path: String, storedAs source: String) -> DType {
+    func type(of path: String, storedAs source: String) throws -> DType {
+        if try isTrained(path) { return .f32 }
         guard weights.isQuantized, path.hasPrefix("model.embed_tokens.") || path.hasPrefix("lm_head.") else {
             return weights
         }

@@ -18,21 +18,28 @@ public enum ModelRegistry {
     ///   - weights: how matrices are stored in memory; norms and biases stay f32. Of int8 and NF4 that is meant for the linear layers
     ///     but the head; embeddings and head are then bf16 where they are stored so or products are, else f32.
     ///   - precision: how products are computed.
+    ///   - isTrained: whether a matrix will be trained in a model of so many decoder layers: it is kept in f32 then.
     /// - Returns: the model, with every checkpoint key accounted for.
     /// - Throws: `InputError` that names the file and the key, tensor or family at fault.
     public static func load(
-        _ path: String, weights: DType = .f32, precision: Precision = .f32
+        _ path: String, weights: DType = .f32, precision: Precision = .f32,
+        isTrained: (_ path: String, _ layers: Int) throws -> Bool = { _, _ in false }
     ) throws -> LoadedModel {
         let checkpoint = try openCheckpoint(path)
         let family = try family(of: checkpoint)
         let configuration = try configuration(of: checkpoint, family)
-        let parameters = CheckpointParameters(
-            checkpoint, family: family, configuration, storage: MatrixStorage(weights: weights, precision: precision))
-        let model = try CausalLM(parameters, configuration, precision: precision)
-        try parameters.finish()
-        return LoadedModel(
-            model: model, family: family, checkpoint: checkpoint, weights: weights,
-            quantizationErrors: parameters.quantizationErrors)
+        return try withoutActuallyEscaping(isTrained) { isTrained in
+            let storage = MatrixStorage(weights: weights, precision: precision) {
+                try isTrained($0, configuration.layers)
+            }
+            let parameters = CheckpointParameters(
+                checkpoint, family: family, configuration, storage: storage)
+            let model = try CausalLM(parameters, configuration, precision: precision)
+            try parameters.finish()
+            return LoadedModel(
+                model: model, family: family, checkpoint: checkpoint, weights: weights,
+                quantizationErrors: parameters.quantizationErrors)
+        }
     }
 
     private static func family(of checkpoint: any Checkpoint) throws -> any ModelFamily.Type {

@@ -23,6 +23,8 @@ struct RecipeRules {
         try settleBatches(&recipe.dataset)
         try settleSchedule(&recipe.optimizer)
         try checkOptimizer(recipe.optimizer)
+        try checkLoRAPlus(recipe)
+        try checkTrainable(recipe)
         try checkStream(recipe)
         try checkEvaluation(recipe)
         if case .lora(let settings) = recipe.adapter { try checkLoRA(settings.configuration) }
@@ -34,7 +36,8 @@ struct RecipeRules {
 
     /// Frozen weights are stored as products take them.
     private func settleStorage(_ recipe: inout Recipe) {
-        guard recipe.model.precision == .bf16, recipe.adapter != nil, places["model.weights"] == nil else { return }
+        let isPartlyFrozen = recipe.adapter != nil || recipe.training.trainableParameters != nil
+        guard recipe.model.precision == .bf16, isPartlyFrozen, places["model.weights"] == nil else { return }
         recipe.model.weights = .bf16
     }
 
@@ -95,6 +98,29 @@ struct RecipeRules {
             for (name, isDefault) in adam where !isDefault {
                 throw fault("optimizer.\(name)", "`optimizer.\(name)` needs `optimizer.type: adamw`")
             }
+        }
+    }
+
+    private func checkLoRAPlus(_ recipe: Recipe) throws {
+        let optimizer = recipe.optimizer
+        if optimizer.loraplusLREmbedding != OptimizerSettings().loraplusLREmbedding, optimizer.loraplusLRRatio == nil {
+            throw fault(
+                "optimizer.loraplus_lr_embedding",
+                "`optimizer.loraplus_lr_embedding` needs `optimizer.loraplus_lr_ratio`")
+        }
+        guard optimizer.loraplusLRRatio != nil else { return }
+        if case .lora = recipe.adapter { return }
+        throw fault("optimizer.loraplus_lr_ratio", "`optimizer.loraplus_lr_ratio` needs `adapter.type: lora`")
+    }
+
+    private func checkTrainable(_ recipe: Recipe) throws {
+        let training = recipe.training
+        guard recipe.adapter != nil else { return }
+        for (key, isGiven) in [
+            ("trainable", training.trainable != nil), ("trainable_top_layers", training.trainableTopLayers != nil),
+        ] where isGiven {
+            throw fault(
+                "training.\(key)", "`training.\(key)` is for a run without an adapter, which freezes the model itself")
         }
     }
 

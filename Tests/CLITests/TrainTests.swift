@@ -61,6 +61,28 @@ import Testing
         #expect(try await run.graft(other + ["run"]).status == 0)
     }
 
+    @Test(arguments: ["f32", "nf4"])
+    func partlyFrozenFineTuningWritesAModel(_ weights: String) async throws {
+        let run = try TinyRun()
+        let settings = [
+            "adapter=null", "optimizer.learning_rate=1.0e-2", "training.trainable_top_layers=1",
+            "training.trainable=.*norm.*", "training.recompute=layer", "model.weights=\(weights)",
+        ]
+        let result = try await run.train(settings)
+        #expect(result.status == 0, "\(result.errors)")
+        // Two of five norms lie in the last layer.
+        #expect(result.errors.contains("training 31,040 of 86,336 parameters (35.95 %)"), "\(result.errors)")
+        let log = try JSON(contentsOf: run.folder.file("run/evaluation.json"))
+        #expect(try #require(log["after"]?["nll"]?.number) < #require(log["before"]?["nll"]?.number) - 0.1)
+        let other = ["evaluate", "--data", "rows.jsonl", "--json", "--max-length", "64", "--model"]
+        #expect(try await run.graft(other + ["run"]).status == 0)
+        let resumed = try await run.train(settings + ["training.max_steps=9"], flags: ["--resume"])
+        #expect(resumed.status == 0, "\(resumed.errors)")
+        let idle = try await run.train(
+            ["adapter=null", "training.trainable=[.*norm.*, .*q_prj.*]"], flags: ["--overwrite"])
+        #expect(idle.status == 2 && idle.errors.contains("\".*q_prj.*\" matches no parameter"), "\(idle.errors)")
+    }
+
     /// What is learned is not what is evaluated: the evaluation's loss rises sooner or later, so that the best one is not the last.
     private static let diverging = [
         "dataset.eval=others.jsonl", "training.max_steps=12", "training.eval_steps=1", "output.save_steps=5",

@@ -154,6 +154,27 @@ struct BadRecipe: CustomTestStringConvertible, Sendable {
             expected:
                 "--set adapter={type: lora, rank_pattern: {q_proj: 0}}: `adapter.rank_pattern.q_proj` must be from 1 to 65536, not 0"
         ),
+        BadRecipe(
+            overrides: ["optimizer.loraplus_lr_ratio=16"],
+            expected:
+                "--set optimizer.loraplus_lr_ratio=16: `optimizer.loraplus_lr_ratio` needs `adapter.type: lora`"),
+        BadRecipe(
+            overrides: ["optimizer.loraplus_lr_ratio=0"],
+            expected:
+                "--set optimizer.loraplus_lr_ratio=0: `optimizer.loraplus_lr_ratio` must be a number above 0.0, not 0"),
+        BadRecipe(
+            overrides: ["optimizer.loraplus_lr_embedding=1"],
+            expected:
+                "--set optimizer.loraplus_lr_embedding=1: `optimizer.loraplus_lr_embedding` needs `optimizer.loraplus_lr_ratio`"
+        ),
+        BadRecipe(
+            overrides: ["adapter.type=lora", "training.trainable=[.*norm.*]"],
+            expected:
+                "--set training.trainable=[.*norm.*]: `training.trainable` is for a run without an adapter, which freezes the model itself"
+        ),
+        BadRecipe(
+            overrides: ["training.trainable=[]"],
+            expected: "--set training.trainable=[]: `training.trainable` is an empty list"),
 
         // YAML itself.
         BadRecipe(

@@ -17,23 +17,39 @@ import Trainers
     }
 
     @Test("every run has its golden values")
-    func allRuns() { #expect(Self.tiny.count == 10) }
+    func allRuns() { #expect(Self.tiny.count == 12) }
 
     @Test("losses, gradient norms, rates and the trained adapter", arguments: tiny)
     func tinyRun(_ name: String) throws {
         let model = try TinyRun.model()
-        let start = ["tiny-dora": "adapters/tiny-llama/dora", "tiny-ia3": "adapters/tiny-llama/ia3"]
-        let folder = try AdapterFolder(Locations.fixture(start[name] ?? "training/tiny-start"))
-        try attach(folder, to: model, isTrainable: true)
+        try makeTrainable(model, for: name)
         let frozen = frozenBits(model)
         try check(model, golden: name)
         #expect(frozenBits(model) == frozen)
         let trained = try SafetensorsFile(Locations.fixture("training/\(name).safetensors"))
-        let tensors = try adapterTensors(of: model)
+        let hasAdapter = name != "tiny-partly"
+        let tensors =
+            try hasAdapter
+            ? adapterTensors(of: model) : model.trainableParameters().map { (name: $0.path, value: $0.parameter.value) }
         #expect(Set(tensors.map(\.name)) == Set(trained.names))
         for (name, value) in tensors {
             #expect(try relativeDifference(value.values, trained.floats(name)) < 2e-4, "\(name)")
         }
+    }
+
+    /// The adapter that a run starts from, or what it trains of the model itself.
+    private func makeTrainable(_ model: CausalLM, for name: String) throws {
+        let settings = try JSON(contentsOf: Locations.fixture("training/\(name).json"))["settings"]
+        if let patterns = settings?["trainable"]?.array?.compactMap(\.string) {
+            try TrainableParameters(patterns: patterns).apply(to: model, layers: model.configuration.layers)
+            return
+        }
+        let start = [
+            "tiny-dora": "adapters/tiny-llama/dora", "tiny-ia3": "adapters/tiny-llama/ia3",
+            "tiny-loraplus": "adapters/tiny-llama/dora",
+        ]
+        let folder = try AdapterFolder(Locations.fixture(start[name] ?? "training/tiny-start"))
+        try attach(folder, to: model, isTrainable: true)
     }
 
     @Test(
@@ -57,7 +73,7 @@ import Trainers
         var steps: [StepMetrics] = []
         let loop = TrainingLoop(
             model: model, adapters: ["default"], objective: SFT(model),
-            optimizer: AdamW(weightDecay: settings["weight_decay"]?.number ?? 0),
+            optimizer: AdamW(weightDecay: settings["weight_decay"]?.number ?? 0, loraPlus: loraPlus(settings)),
             batches: PlannedBatches(plan) { rows[$0] }, options: options,
             hooks: TrainingHooks(didStep: { steps.append($0) }))
         #expect(try loop.run() == .finished)
@@ -67,6 +83,13 @@ import Trainers
         #expect(isClose(steps.map(\.gradientNorm), column("grad_norm"), relative: 1e-4, absolute: 0))
         #expect(isClose(steps.map(\.learningRate), column("learning_rate"), relative: 1e-12, absolute: 1e-18))
         #expect(isClose(steps.map(\.epoch), column("epoch"), relative: 1e-12, absolute: 0))
+    }
+
+    private func loraPlus(_ settings: JSON) -> LoRAPlus? {
+        guard let ratio = settings["loraplus_lr_ratio"]?.number, let rate = settings["learning_rate"]?.number,
+            let embedding = settings["loraplus_lr_embedding"]?.number
+        else { return nil }
+        return LoRAPlus(ratio: ratio, embeddingShare: embedding / rate)
     }
 
     /// The bits of every weight that training leaves alone.

@@ -62,6 +62,30 @@ import Trainers
         }
     }
 
+    @Test("LoRA+ has PEFT's groups: B and vectors faster, an embedding's adapter at a rate of its own")
+    func loraPlusGroups() {
+        let rule = LoRAPlus(ratio: 16, embeddingShare: 0.25)
+        for (path, shape, factor, decays) in [
+            ("model.layers.0.mlp.up_proj.default.lora_A.weight", [2, 3], 1.0, true),
+            ("model.layers.0.mlp.up_proj.default.lora_B.weight", [3, 2], 16, true),
+            ("model.layers.0.mlp.up_proj.default.lora_magnitude_vector", [3], 16, true),
+            ("model.layers.0.self_attn.q_proj.default.bias", [3], 16, false),
+            ("model.norm.default.weight", [3], 16, true), ("lm_head.default.weight", [3, 2], 1, true),
+            ("model.embed_tokens.default.lora_embedding_A", [2, 3], 0.25, true),
+            ("model.embed_tokens.default.lora_embedding_B", [3, 2], 0.25, true),
+        ] {
+            func moved(decay: Double, gradient: Float) -> Float {
+                let parameter = Parameter(Tensor(repeating: 1, shape: shape), isTrainable: true)
+                parameter.gradient = Tensor(repeating: gradient, shape: shape)
+                SGD(weightDecay: decay, loraPlus: rule).step([(path, parameter)], learningRate: 0.01, gradientScale: 1)
+                return 1 - parameter.value.values[0]
+            }
+            #expect(
+                isClose(Double(moved(decay: 0, gradient: 1)), 0.01 * factor, relative: 1e-4, absolute: 0), "\(path)")
+            #expect((moved(decay: 0.5, gradient: 0) > 0) == decays, "\(path)")
+        }
+    }
+
     @Test("the factor of every step equals transformers'")
     func schedules() throws {
         let schedules = try JSON(contentsOf: Locations.fixture("training/schedules.json"))["schedules"]?.array ?? []

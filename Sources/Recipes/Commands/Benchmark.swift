@@ -65,7 +65,7 @@ extension Commands {
     ) throws -> BenchmarkReport {
         let start = ContinuousClock.now
         Device.cpu.threads = recipe.training.threads
-        let session = try ModelSession(recipe.model, observer: observer)
+        let session = try ModelSession(recipe.model, trainable: recipe.training.trainableParameters, observer: observer)
         let weights = try TrainedWeights(recipe, session)
         let data = try RunData(recipe, session, observer: observer)
         let loadSeconds = (ContinuousClock.now - start) / .seconds(1)

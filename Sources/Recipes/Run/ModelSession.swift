@@ -40,8 +40,19 @@ struct ModelSession {
     var model: CausalLM { loaded.model }
 
     /// Loads a model as a recipe's section or a command's flags say, and remarks on what quantising it lost.
-    init(_ settings: ModelSettings, observer: RunObserver = { _ in }) throws {
-        loaded = try ModelRegistry.load(settings.path, weights: settings.storage, precision: settings.precision)
+    ///
+    /// - Parameters:
+    ///   - settings: the model and how it is kept in memory.
+    ///   - trainable: the weights of its own that will be trained, if any.
+    ///   - observer: takes the remark.
+    /// - Throws: `InputError` where the model cannot be read, or a pattern is not valid.
+    init(
+        _ settings: ModelSettings, trainable: TrainableParameters? = nil, observer: RunObserver = { _ in }
+    ) throws {
+        let selector = try trainable?.selector()
+        loaded = try ModelRegistry.load(settings.path, weights: settings.storage, precision: settings.precision) {
+            try selector?.selects($0, layers: $1) ?? false
+        }
         if !loaded.quantizationErrors.isEmpty {
             let errors = loaded.quantizationErrors.map {
                 "\($0.kind) \(String(format: "%.2f", 100 * $0.relative)) %"

@@ -3,9 +3,13 @@ import Trainers
 extension OptimizerSettings {
     /// The rule with these settings, without state.
     func makeOptimizer() -> any Optimizer {
-        switch type {
-        case .adamw: AdamW(beta1: beta1, beta2: beta2, epsilon: epsilon, weightDecay: weightDecay)
-        case .sgd: SGD(momentum: momentum, weightDecay: weightDecay)
+        let loraPlus = loraplusLRRatio.map {
+            LoRAPlus(ratio: $0, embeddingShare: loraplusLREmbedding / learningRate)
+        }
+        return switch type {
+        case .adamw:
+            AdamW(beta1: beta1, beta2: beta2, epsilon: epsilon, weightDecay: weightDecay, loraPlus: loraPlus)
+        case .sgd: SGD(momentum: momentum, weightDecay: weightDecay, loraPlus: loraPlus)
         }
     }
 }

@@ -24,7 +24,7 @@ struct Run {
         Device.cpu.threads = recipe.training.threads
         try checkOutput()
         let folder = try RunFolder(recipe.output.path, existing: existing)
-        let session = try ModelSession(recipe.model, observer: observer)
+        let session = try ModelSession(recipe.model, trainable: recipe.training.trainableParameters, observer: observer)
         let weights = try TrainedWeights(recipe, session)
         let data = try RunData(recipe, session, observer: observer)
         let fit = Fit(run: self, folder: folder, session: session, weights: weights, data: data)

@@ -16,7 +16,7 @@ struct TrainedWeights {
 
     private static let name = "default"
 
-    /// Attaches the recipe's adapter, or makes the whole model trainable where it has none.
+    /// Attaches the recipe's adapter, or makes the model trainable where it has none: the weights that the recipe names, or all.
     init(_ recipe: Recipe, _ session: ModelSession) throws {
         baseHash = try session.loaded.checkpoint.contentHash()
         baseName = recipe.model.path
@@ -34,13 +34,17 @@ struct TrainedWeights {
                 configuration = made
             }
         case nil:
-            guard storage == .f32 else {
-                throw InputError(
-                    "full fine-tuning needs `model.weights: f32`: weights stored as \(storage.inWords) cannot be trained"
-                )
-            }
             active = []
             configuration = nil
+            if let trainable = recipe.training.trainableParameters {
+                try trainable.apply(to: session.model, layers: session.model.configuration.layers)
+                return
+            }
+            guard storage == .f32 else {
+                throw InputError(
+                    "full fine-tuning needs `model.weights: f32`: weights stored as \(storage.inWords) cannot be trained",
+                    hint: "`training.trainable` names those that are trained, and kept in f32")
+            }
             session.model.setTrainable(true)
         }
     }

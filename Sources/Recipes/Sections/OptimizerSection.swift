@@ -82,6 +82,10 @@ public struct OptimizerSettings: Equatable, Sendable {
     public var momentum = 0.0
     /// Gradients whose global L2 norm is above this are scaled down to it; 0 never.
     public var maxGradNorm = 1.0
+    /// LoRA+: how much faster B learns than A; nil for the same rate.
+    public var loraplusLRRatio: Double?
+    /// LoRA+: the rate of an embedding's adapter.
+    public var loraplusLREmbedding = 1e-6
 
     /// The share of a run in which warmup_stable_decay goes down where a recipe does not say.
     public static let defaultDecaySteps = StepCount.share(0.1)
@@ -117,6 +121,12 @@ extension OptimizerSettings: RecipeSection {
             RecipeKey(
                 "max_grad_norm", \.maxGradNorm, range: .atLeast(0),
                 "Gradients with a larger global L2 norm are scaled down to it; 0 turns that off."),
+            RecipeKey(
+                "loraplus_lr_ratio", optional: \.loraplusLRRatio, range: .above(0),
+                "LoRA+: how much faster B, magnitudes and biases learn than A, as in PEFT's optimizer."),
+            RecipeKey(
+                "loraplus_lr_embedding", \.loraplusLREmbedding, range: .above(0),
+                "LoRA+: the highest rate of an embedding's adapter."),
         ]
     }
 }

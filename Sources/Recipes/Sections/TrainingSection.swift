@@ -1,3 +1,4 @@
+import Adapters
 import Layers
 
 extension Recompute: RecipeChoice {}
@@ -12,6 +13,10 @@ public struct TrainingSettings: Equatable, Sendable {
     public var gradientAccumulationSteps = 1
     /// What every random choice is drawn from.
     public var seed = 42
+    /// The weights of the model that are trained, by regular expressions over their paths; nil for all, where there is no adapter.
+    public var trainable: [String]?
+    /// Decoder layers, counted from the last, that are trained whole beside those.
+    public var trainableTopLayers: Int?
     /// Which activations are computed again.
     public var recompute = Recompute.none
     /// Tokens whose activations are held at once; a larger micro-batch runs in several passes.
@@ -29,6 +34,12 @@ public struct TrainingSettings: Equatable, Sendable {
 
     /// The defaults.
     public init() {}
+
+    /// The weights that are trained where there is no adapter; nil for all.
+    var trainableParameters: TrainableParameters? {
+        guard trainable != nil || trainableTopLayers != nil else { return nil }
+        return TrainableParameters(patterns: trainable ?? [], topLayers: trainableTopLayers ?? 0)
+    }
 }
 
 extension TrainingSettings: RecipeSection {
@@ -47,6 +58,14 @@ extension TrainingSettings: RecipeSection {
                 "gradient_accumulation_steps", \.gradientAccumulationSteps, range: .atLeast(1),
                 "Micro-batches in an optimizer step."),
             RecipeKey("seed", \.seed, range: .atLeast(0), "What every random choice is drawn from."),
+            RecipeKey(
+                "trainable", optional: \.trainable,
+                "Without an adapter: the weights that are trained, as regular expressions that match a whole path, such as `.*norm\\.weight`; all if left out. The rest is frozen, in `model.weights`."
+            ),
+            RecipeKey(
+                "trainable_top_layers", optional: \.trainableTopLayers, range: .atLeast(1),
+                "Without an adapter: so many decoder layers, counted from the last, are trained, and nothing else but what `trainable` names."
+            ),
             RecipeKey(
                 "recompute", \.recompute,
                 "What is computed again in the backward pass: `layer` takes the least memory and about a third more time, `attention` is between; the same result."

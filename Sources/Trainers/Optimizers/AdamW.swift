@@ -9,14 +9,18 @@ public final class AdamW: Optimizer {
     public var stepCount = 0
     /// `<path>.exp_avg` and `<path>.exp_avg_sq`.
     public var state: [String: Tensor] = [:]
-    private let beta1, beta2, epsilon, weightDecay: Double
+    private let beta1, beta2, epsilon: Double
+    private let groups: ParameterGroups
 
     /// Makes an optimizer without state.
-    public init(beta1: Double = 0.9, beta2: Double = 0.999, epsilon: Double = 1e-8, weightDecay: Double = 0) {
+    public init(
+        beta1: Double = 0.9, beta2: Double = 0.999, epsilon: Double = 1e-8, weightDecay: Double = 0,
+        loraPlus: LoRAPlus? = nil
+    ) {
         self.beta1 = beta1
         self.beta2 = beta2
         self.epsilon = epsilon
-        self.weightDecay = weightDecay
+        groups = ParameterGroups(loraPlus: loraPlus, weightDecay: weightDecay)
     }
 
     /// Both moments of every parameter.
@@ -33,9 +37,10 @@ public final class AdamW: Optimizer {
         stepCount += 1
         for (path, parameter) in parameters {
             guard let gradient = parameter.gradient else { continue }
+            let group = groups(path, parameter, learningRate)
             AdamWStep(
-                learningRate: learningRate, beta1: beta1, beta2: beta2, epsilon: epsilon,
-                weightDecay: isDecayed(path) ? weightDecay : 0, step: stepCount, gradientScale: gradientScale
+                learningRate: group.rate, beta1: beta1, beta2: beta2, epsilon: epsilon, weightDecay: group.decay,
+                step: stepCount, gradientScale: gradientScale
             ).apply(
                 to: parameter.value, gradient: gradient, mean: moment("\(path).exp_avg", like: gradient),
                 meanSquare: moment("\(path).exp_avg_sq", like: gradient))

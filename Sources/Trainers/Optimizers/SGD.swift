@@ -9,12 +9,13 @@ public final class SGD: Optimizer {
     public var stepCount = 0
     /// `<path>.momentum_buffer`; empty without momentum.
     public var state: [String: Tensor] = [:]
-    private let momentum, weightDecay: Double
+    private let momentum: Double
+    private let groups: ParameterGroups
 
     /// Makes an optimizer without state.
-    public init(momentum: Double = 0, weightDecay: Double = 0) {
+    public init(momentum: Double = 0, weightDecay: Double = 0, loraPlus: LoRAPlus? = nil) {
         self.momentum = momentum
-        self.weightDecay = weightDecay
+        groups = ParameterGroups(loraPlus: loraPlus, weightDecay: weightDecay)
     }
 
     /// The running sum of every parameter.
@@ -33,9 +34,10 @@ public final class SGD: Optimizer {
         stepCount += 1
         for (path, parameter) in parameters {
             guard let gradient = parameter.gradient else { continue }
+            let group = groups(path, parameter, learningRate)
             sgdStep(
                 parameter.value, gradient: gradient, momentumBuffer: state["\(path).momentum_buffer"],
-                learningRate: learningRate, momentum: momentum, weightDecay: isDecayed(path) ? weightDecay : 0,
+                learningRate: group.rate, momentum: momentum, weightDecay: group.decay,
                 gradientScale: gradientScale, isFirst: stepCount == 1)
         }
     }

@@ -2,18 +2,20 @@
 
 import json
 import pathlib
+import re
 import shutil
 import tempfile
 
 import torch
 from datasets import Dataset
 from peft import PeftModel
+from peft.optimizers import create_loraplus_optimizer
 from transformers import AutoTokenizer, get_scheduler
 from trl import SFTConfig, SFTTrainer
 
 from . import _rows
 from ._common import (
-    FIXTURES, floats, load_model, load_smollm2_gguf, load_smollm2_tokenizer, seeded, write_json)
+    FIXTURES, floats, load_model, load_smollm2_gguf, load_smollm2_tokenizer, seeded, write_json, write_tensors)
 from .adapters import ALL_LINEAR, make_adapter, save
 
 STEPS = 12
@@ -59,8 +61,13 @@ RUNS = {
     "text": ("rows-text", {"lr_scheduler_type": "constant_with_warmup", "warmup_steps": 2, "max_grad_norm": 100.0}),
 }
 SMOLLM2_RUNS = ["all", "assistant"]
-# Runs that start from an adapter of adapters/tiny-llama.
-METHOD_RUNS = ["dora", "ia3"]
+# Runs that start from an adapter of adapters/tiny-llama: its name, and what is not as in the first run.
+METHOD_RUNS = {
+    "dora": ("dora", {}), "ia3": ("ia3", {}),
+    "loraplus": ("dora", {"loraplus_lr_ratio": 16.0, "loraplus_lr_embedding": 1e-5, "weight_decay": 0.1, **COSINE}),
+    # No adapter: the model's own weights whose names match one of the expressions.
+    "partly": (None, {"trainable": [r".*norm\.weight", r"model\.layers\.1\.mlp\..*"], "weight_decay": 0.1}),
+}
 
 
 def use_training_template(tokenizer, template: str) -> None:
@@ -71,14 +78,25 @@ def use_training_template(tokenizer, template: str) -> None:
     tokenizer.chat_template = template
 
 
-def train(model, start: pathlib.Path, tokenizer, rows: str, options: dict, final: pathlib.Path | None) -> dict:
+def train(model, start: pathlib.Path | None, tokenizer, rows: str, options: dict, final: pathlib.Path | None) -> dict:
     settings = {
         "learning_rate": 1e-3, "warmup_steps": 0, "weight_decay": 0.0, "max_grad_norm": 1.0, "max_length": 1024,
         "per_device_train_batch_size": 2, "gradient_accumulation_steps": 1, "assistant_only_loss": False, **options}
-    adapted = PeftModel.from_pretrained(model, start, is_trainable=True)
+    patterns = settings.pop("trainable", [])
+    adapted = PeftModel.from_pretrained(model, start, is_trainable=True) if start else model
+    for name, parameter in model.named_parameters() if patterns else []:
+        parameter.requires_grad = any(re.fullmatch(pattern, name) for pattern in patterns)
+    loraplus = {key: settings.pop(key) for key in list(settings) if key.startswith("loraplus")}
+    optimizer = None
+    if loraplus:
+        # PEFT takes the decay under a name of its own; the optimizer's own default is not zero.
+        optimizer = create_loraplus_optimizer(
+            adapted, torch.optim.AdamW, lr=settings["learning_rate"], loraplus_weight_decay=settings["weight_decay"],
+            foreach=False, **loraplus)
     with tempfile.TemporaryDirectory() as temporary:
         trainer = SFTTrainer(
             model=adapted, processing_class=tokenizer, train_dataset=Dataset.from_list(ROWS[rows]),
+            optimizers=(optimizer, None),
             args=SFTConfig(
                 output_dir=temporary, max_steps=STEPS, optim="adamw_torch", train_sampling_strategy="sequential",
                 shuffle_dataset=False, packing=False, bf16=False, use_cpu=True, gradient_checkpointing=False,
@@ -87,14 +105,19 @@ def train(model, start: pathlib.Path, tokenizer, rows: str, options: dict, final
             {"tokens": row["input_ids"], "trained": [int(label != -100) for label in row["labels"]]}
             for row in trainer.train_dataset]
         trainer.train()
-        if final:
+        if final and not start:
+            write_tensors(final, {
+                name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad})
+        elif final:
             trainer.model.save_pretrained(temporary)
             shutil.copy(pathlib.Path(temporary) / "adapter_model.safetensors", final)
     steps = [
         {key: entry[key] for key in ("epoch", "loss", "grad_norm", "learning_rate")}
         for entry in trainer.state.log_history if "grad_norm" in entry]
     assert len(steps) == STEPS
-    return {"settings": {"rows": f"{rows}.jsonl", "max_steps": STEPS, **settings}, "prepared": prepared, "steps": steps}
+    extra = {**loraplus, **({"trainable": patterns} if patterns else {})}
+    return {
+        "settings": {"rows": f"{rows}.jsonl", "max_steps": STEPS, **settings, **extra}, "prepared": prepared, "steps": steps}
 
 
 def train_all(folder: pathlib.Path) -> None:
@@ -124,10 +147,10 @@ def train_all(folder: pathlib.Path) -> None:
 
 def train_methods(folder: pathlib.Path) -> None:
     source = FIXTURES / "models" / "tiny-llama"
-    for name in METHOD_RUNS:
+    for name, (start, options) in METHOD_RUNS.items():
         write_json(folder / f"tiny-{name}.json", train(
-            load_model(source), FIXTURES / "adapters" / "tiny-llama" / name, AutoTokenizer.from_pretrained(source), "rows",
-            CONSTANT, folder / f"tiny-{name}.safetensors"))
+            load_model(source), start and FIXTURES / "adapters" / "tiny-llama" / start,
+            AutoTokenizer.from_pretrained(source), "rows", {**CONSTANT, **options}, folder / f"tiny-{name}.safetensors"))
 
 
 OPTIMIZERS = [
