@@ -10,7 +10,8 @@
 enum { STRIP = 1024 };
 
 struct cross_entropy_job {
-    float *logp, *entropy, *hits, *logits;
+    struct target_scores scores;
+    float *logits;
     const int32_t *targets;
     const float *coefficients;
     int64_t R, V;
@@ -28,6 +29,23 @@ BODY float row_maximum(const float *x, int64_t V) {
     vector best = splat(-INFINITY);
     for (int64_t i = 0; i < V; i += LANES) best = vector_maximum(load_logits(x + i, V - i), best);
     return lane_maximum(best);
+}
+
+// *mean = the mean of x; *squares = sum e^(2 (x - maximum)). Before x becomes its exponentials.
+BODY void row_moments(const float *x, int64_t V, float maximum, double *mean, double *squares) {
+    double total = 0;
+    *squares = 0;
+    for (int64_t strip = 0; strip < V; strip += STRIP) {
+        vector sum = {0}, products = {0};
+        for (int64_t i = strip; i < smaller(V, strip + STRIP); i += LANES) {
+            vector e = vector_exp(load_logits(x + i, V - i) - splat(maximum));
+            products = e * e + products;
+            sum += load_some(x + i, V - i);
+        }
+        total += lane_sum(sum);
+        *squares += lane_sum(products);
+    }
+    *mean = total / (double)V;
 }
 
 // *sum = sum e^(x - maximum); *weighted = sum e^(x - maximum) (x - maximum). With `keep`, x becomes its exponentials.
@@ -66,13 +84,17 @@ BODY void entropy_rows_body(const struct cross_entropy_job *job, int64_t first, 
     for (int64_t r = first; r < last; r++) {
         float *x = job->logits + r * job->V;
         int32_t target = job->targets[r];
+        const struct target_scores *scores = &job->scores;
         float maximum = row_maximum(x, job->V), target_logit = x[target];
-        if (job->hits) job->hits[r] = is_first_maximum(x, target, maximum) ? 1.0f : 0.0f;
-        double sum, weighted;
+        if (scores->hits) scores->hits[r] = is_first_maximum(x, target, maximum) ? 1.0f : 0.0f;
+        double sum, weighted, mean = 0, squares = 1;
+        if (scores->mean_logits || scores->log_sum_squares) row_moments(x, job->V, maximum, &mean, &squares);
         row_exponentials(x, job->V, maximum, job->coefficients != NULL, &sum, &weighted);
         double log_sum = log(sum);
-        job->logp[r] = (float)((double)target_logit - maximum - log_sum);
-        if (job->entropy) job->entropy[r] = (float)(log_sum - weighted / sum);
+        scores->logp[r] = (float)((double)target_logit - maximum - log_sum);
+        if (scores->entropy) scores->entropy[r] = (float)(log_sum - weighted / sum);
+        if (scores->mean_logits) scores->mean_logits[r] = (float)mean;
+        if (scores->log_sum_squares) scores->log_sum_squares[r] = (float)(log(squares) - 2 * log_sum);
         if (job->coefficients) row_gradient(x, job->V, sum, target, job->coefficients[r]);
     }
 }
@@ -84,8 +106,8 @@ static void cross_entropy_task(void *context, int64_t task) {
     entropy_rows(job, task * rows, smaller(job->R, (task + 1) * rows));
 }
 
-void graft_cross_entropy(float *logp, float *entropy, float *hits, float *logits, const int32_t *targets,
-                         const float *coefficients, int64_t R, int64_t V) {
-    struct cross_entropy_job job = {logp, entropy, hits, logits, targets, coefficients, R, V};
+void graft_cross_entropy(struct target_scores scores, float *logits, const int32_t *targets, const float *coefficients, int64_t R,
+                         int64_t V) {
+    struct cross_entropy_job job = {scores, logits, targets, coefficients, R, V};
     pool_run("cross entropy", divide_up(R, rows_per_task(V)), cross_entropy_task, &job);
 }

@@ -63,19 +63,22 @@ void reference_silu_multiply_backward(struct array dgate, struct array dup, stru
     }
 }
 
-void reference_cross_entropy(float *logp, float *entropy, float *hits, float *logits, const int32_t *targets,
-                             const float *coefficients, int64_t R, int64_t V) {
+void reference_cross_entropy(struct target_scores scores, float *logits, const int32_t *targets, const float *coefficients,
+                             int64_t R, int64_t V) {
     for (int64_t r = 0; r < R; r++) {
         float *x = logits + r * V;
         int64_t best = 0;
         for (int64_t i = 1; i < V; i++) best = x[i] > x[best] ? i : best;
-        double sum = 0, maximum = x[best], mean = 0;
+        double sum = 0, maximum = x[best], mean = 0, logits_sum = 0, squares = 0;
         for (int64_t i = 0; i < V; i++) sum += exp(x[i] - maximum);
         double log_sum = maximum + log(sum);
         for (int64_t i = 0; i < V; i++) mean += x[i] == -INFINITY ? 0 : exp(x[i] - log_sum) * (x[i] - log_sum);
-        logp[r] = (float)(x[targets[r]] - log_sum);
-        if (entropy) entropy[r] = (float)-mean;
-        if (hits) hits[r] = best == targets[r];
+        for (int64_t i = 0; i < V; i++) logits_sum += x[i], squares += exp(2 * (x[i] - log_sum));
+        scores.logp[r] = (float)(x[targets[r]] - log_sum);
+        if (scores.entropy) scores.entropy[r] = (float)-mean;
+        if (scores.hits) scores.hits[r] = best == targets[r];
+        if (scores.mean_logits) scores.mean_logits[r] = (float)(logits_sum / (double)V);
+        if (scores.log_sum_squares) scores.log_sum_squares[r] = (float)log(squares);
         for (int64_t i = 0; coefficients && i < V; i++)
             x[i] = (float)(coefficients[r] * ((i == targets[r] ? 1 : 0) - exp(x[i] - log_sum)));
     }

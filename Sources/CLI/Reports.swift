@@ -94,7 +94,11 @@ extension Inspection {
         var lines: [String] = []
         for row in rows {
             lines.append("— row \(row.row + 1): \(row.tokens) tokens, \(row.trainedTokens) trained")
-            lines.append(row.segments.map { $0.isTrained ? open + $0.text + close : $0.text }.joined())
+            lines.append(
+                row.segments.map { segment in
+                    let text = segment.isTrained ? open + segment.text + close : segment.text
+                    return (segment.answer.map { "\n· \($0): " } ?? "") + text
+                }.joined())
         }
         lines += summary
         lines += problems.map { "problem: \($0)" }
@@ -110,6 +114,12 @@ extension Inspection {
             "rows that begin with BOS twice: \(counts.doubleBOSRows)",
             "cut at max_length: \(grouped(counts.truncatedRows)) rows, \(grouped(counts.truncatedTokens)) tokens; split: \(grouped(counts.splitRows)) rows",
         ]
+        if counts.sharedPromptTokens > 0 {
+            let apart = counts.tokens + counts.sharedPromptTokens
+            lines.append(
+                "prompts shared by their answers: \(grouped(counts.tokens)) tokens instead of \(grouped(apart)), "
+                    + "\(decimals(Double(apart) / Double(counts.tokens), 2)) times fewer")
+        }
         for (reason, count) in counts.droppedRows.sorted(by: { $0.key.rawValue < $1.key.rawValue }) {
             lines.append("left out: \(grouped(count)) rows, \(reason.rawValue)")
         }

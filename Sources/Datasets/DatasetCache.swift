@@ -9,7 +9,7 @@ struct DatasetCache {
     let folder: String
 
     /// Changes when the layout of the file or the meaning of any option does.
-    private static let version = "graft tokens 1"
+    private static let version = "graft tokens 2"
 
     /// `$XDG_CACHE_HOME/graft/datasets`, or `~/.cache/graft/datasets`; nil where there is no home.
     static var defaultFolder: String? {
@@ -32,8 +32,8 @@ struct DatasetCache {
         hash.add(tokenizer.renderer?.identity ?? "-")
         let options = tokenizer.options
         hash.add(
-            "\(options.trainOn?.rawValue ?? "-") \(options.maxLength) \(options.overflow?.rawValue ?? "-") \(options.appendsEOS)"
-        )
+            "\(options.trainOn?.rawValue ?? "-") \(options.maxLength) \(options.overflow?.rawValue ?? "-") \(options.appendsEOS) "
+                + options.purpose.rawValue)
         return hash.hexadecimal
     }
 
@@ -71,10 +71,15 @@ struct DatasetCache {
             }
         }
         guard let tokens = array("tokens", of: Int32(0)), let bits = array("target_bits", of: UInt64(0)),
-            let bounds = array("bounds", of: 0), let rows = array("rows", of: 0), let starts = array("starts", of: 0)
+            let bounds = array("bounds", of: 0), let rows = array("rows", of: 0), let starts = array("starts", of: 0),
+            let answerBounds = array("answer_bounds", of: 0), let answers = array("answers", of: 0),
+            let labels = array("labels", of: Int8(0)), let margins = array("margins", of: Float(0))
         else { return nil }
         return TokenStore(
-            tokens: tokens, targetBits: bits, bounds: bounds, rows: rows, starts: starts, statistics: statistics)
+            tokens: tokens, targetBits: bits, bounds: bounds, rows: rows, starts: starts,
+            preferences: TokenStore.Preferences(
+                answerBounds: answerBounds, answers: answers, labels: labels, margins: margins),
+            statistics: statistics)
     }
 
     /// Writes a store, whole or not at all.
@@ -86,6 +91,9 @@ struct DatasetCache {
             "statistics": store.statistics.json, "tokens": .integer(store.tokens.count),
             "target_bits": .integer(store.targetBits.count), "bounds": .integer(store.bounds.count),
             "rows": .integer(store.rows.count), "starts": .integer(store.starts.count),
+            "answer_bounds": .integer(store.preferences.answerBounds.count),
+            "answers": .integer(store.preferences.answers.count), "labels": .integer(store.preferences.labels.count),
+            "margins": .integer(store.preferences.margins.count),
         ]
         try FileWriting.replace(path(key)) { sink in
             let hash = ContentHash()
@@ -101,6 +109,10 @@ struct DatasetCache {
             try store.bounds.withUnsafeBytes(put)
             try store.rows.withUnsafeBytes(put)
             try store.starts.withUnsafeBytes(put)
+            try store.preferences.answerBounds.withUnsafeBytes(put)
+            try store.preferences.answers.withUnsafeBytes(put)
+            try store.preferences.labels.withUnsafeBytes(put)
+            try store.preferences.margins.withUnsafeBytes(put)
             try sink.write(hash.hexadecimal)
         }
     }

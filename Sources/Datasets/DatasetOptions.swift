@@ -52,7 +52,9 @@ public enum Overflow: String, Sendable, CaseIterable {
 
 /// What becomes of rows on their way to tokens.
 public struct TokenizingOptions: Sendable, Hashable {
-    /// Which tokens are trained; nil: assistant for conversations, completion for pairs, all for text.
+    /// What rows are read for.
+    public var purpose: RowPurpose
+    /// Which tokens are trained; nil: assistant for conversations, completion for prompts with completions and preferences, all for text.
     public var trainOn: TrainOn?
     /// The longest row in tokens.
     public var maxLength: Int
@@ -62,8 +64,12 @@ public struct TokenizingOptions: Sendable, Hashable {
     public var appendsEOS: Bool
 
     /// Makes options.
-    public init(trainOn: TrainOn? = nil, maxLength: Int = 1024, overflow: Overflow? = nil, appendsEOS: Bool = true) {
+    public init(
+        trainOn: TrainOn? = nil, maxLength: Int = 1024, overflow: Overflow? = nil, appendsEOS: Bool = true,
+        purpose: RowPurpose = .supervised
+    ) {
         precondition(maxLength >= 2, "max_length \(maxLength) leaves nothing to predict")
+        self.purpose = purpose
         self.trainOn = trainOn
         self.maxLength = maxLength
         self.overflow = overflow
@@ -79,6 +85,7 @@ public struct TokenizingOptions: Sendable, Hashable {
             case .messages: (.assistant, [.assistant, .lastTurn, .all])
             case .promptCompletion, .chatCompletion: (.completion, [.completion, .all])
             case .text: (.all, [.all])
+            case .pair, .labelled, .prompt: (.completion, [.completion])
             }
         let mask = trainOn ?? fallback
         guard allowed.contains(mask) else {

@@ -10,6 +10,14 @@ public enum DropReason: String, Sendable, CaseIterable {
     case nothingTrained = "no trained token"
     /// All that would be trained lies beyond `max_length`.
     case nothingTrainedAfterTruncation = "no trained token within max_length"
+    /// The two answers of a pair are the same.
+    case equalAnswers = "equal answers"
+    /// They differ beyond `max_length` only.
+    case equalAfterTruncation = "equal answers within max_length"
+    /// An answer says nothing.
+    case emptyAnswer = "an empty answer"
+    /// The prompt leaves no room for an answer.
+    case promptFillsLength = "a prompt of max_length or more"
 }
 
 /// What became of a dataset's rows: every row and token that is not trained as written is counted here.
@@ -32,6 +40,8 @@ public struct DatasetStatistics: Sendable, Hashable {
     public var truncatedTokens = 0
     /// Those of the tokens cut off that would have been trained.
     public var truncatedTrainedTokens = 0
+    /// Prompt tokens that stand once for several answers instead of once for each.
+    public var sharedPromptTokens = 0
     /// Rows cut into pieces.
     public var splitRows = 0
     /// Tokens of pieces left out because nothing in them is trained.
@@ -77,6 +87,7 @@ public struct DatasetStatistics: Sendable, Hashable {
         ("rows", \.rows), ("kept_rows", \.keptRows), ("examples", \.examples), ("tokens", \.tokens),
         ("trained_tokens", \.trainedTokens), ("truncated_rows", \.truncatedRows),
         ("truncated_tokens", \.truncatedTokens), ("truncated_trained_tokens", \.truncatedTrainedTokens),
+        ("shared_prompt_tokens", \.sharedPromptTokens),
         ("split_rows", \.splitRows), ("split_tokens_left_out", \.splitTokensLeftOut),
         ("dropped_tokens", \.droppedTokens), ("double_bos_rows", \.doubleBOSRows),
         ("turn_ending_rows", \.turnEndingRows),

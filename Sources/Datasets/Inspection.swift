@@ -9,11 +9,14 @@ public struct Inspection: Sendable {
         public var text: String
         /// Whether it is trained.
         public var isTrained: Bool
+        /// Which answer begins here, where one does: chosen, rejected, desirable or undesirable.
+        public var answer: String?
 
         /// Makes a segment.
-        public init(text: String, isTrained: Bool) {
+        public init(text: String, isTrained: Bool, answer: String? = nil) {
             self.text = text
             self.isTrained = isTrained
+            self.answer = answer
         }
     }
 
@@ -56,17 +59,23 @@ public struct Inspection: Sendable {
     }
 
     private static func rendered(_ example: Example, _ tokenizer: Tokenizer) -> RenderedRow {
-        var segments: [(bytes: [UInt8], isTrained: Bool)] = []
-        for (token, isTrained) in zip(example.tokens, example.isTarget) {
-            if segments.last?.isTrained != isTrained { segments.append(([], isTrained)) }
+        var segments: [(bytes: [UInt8], isTrained: Bool, answer: String?)] = []
+        for (index, (token, isTrained)) in zip(example.tokens, example.isTarget).enumerated() {
+            let answer = example.answers.firstIndex(of: index).map { name(ofAnswer: $0, example) }
+            if answer != nil || segments.last?.isTrained != isTrained { segments.append(([], isTrained, answer)) }
             segments[segments.count - 1].bytes += tokenizer.bytes(of: token)
         }
         return RenderedRow(
             row: example.row,
             segments: segments.map {
-                Segment(text: String(decoding: $0.bytes, as: UTF8.self), isTrained: $0.isTrained)
+                Segment(text: String(decoding: $0.bytes, as: UTF8.self), isTrained: $0.isTrained, answer: $0.answer)
             },
             tokens: example.tokens.count, trainedTokens: example.targetCount)
+    }
+
+    private static func name(ofAnswer index: Int, _ example: Example) -> String {
+        if let label = example.judgement.label { return label ? "desirable" : "undesirable" }
+        return index == 0 ? "chosen" : "rejected"
     }
 
     private static func problems(_ statistics: DatasetStatistics) -> [String] {

@@ -61,6 +61,12 @@ public enum Row: Sendable, Hashable {
     case chatCompletion(prompt: Conversation, completion: [Message])
     /// Plain text.
     case text(String)
+    /// A prompt and two answers, the first of which is preferred, and by how much where the row says.
+    case pair(prompt: Prompt, chosen: Answer, rejected: Answer, margin: Float?)
+    /// A prompt and an answer that is desirable or not.
+    case labelled(prompt: Prompt, answer: Answer, isDesirable: Bool)
+    /// A prompt alone.
+    case prompt(Prompt)
 
     /// The row's kind in the words of an error message.
     public var kind: String {
@@ -69,6 +75,26 @@ public enum Row: Sendable, Hashable {
         case .promptCompletion: "prompt/completion"
         case .chatCompletion: "conversational prompt/completion"
         case .text: "text"
+        case .pair: "preference pair"
+        case .labelled: "labelled answer"
+        case .prompt: "prompt"
+        }
+    }
+}
+
+/// What follows a prompt: text after a text, messages after a conversation.
+public enum Answer: Sendable, Hashable {
+    /// The text that goes on.
+    case text(String)
+    /// The turns that follow, an assistant's first.
+    case messages([Message])
+
+    /// Whether it says nothing at all.
+    var isEmpty: Bool {
+        switch self {
+        case .text(let text): text.isEmpty
+        case .messages(let messages):
+            messages.allSatisfy { $0.toolCalls == nil && ($0.content.string?.isEmpty ?? ($0.content == .null)) }
         }
     }
 }

@@ -6,6 +6,8 @@ import Files
 public protocol RowFormat: Sendable {
     /// The name in a recipe's `format:`.
     static var name: String { get }
+    /// What its rows can be read for.
+    static var purposes: Set<RowPurpose> { get }
     /// Keys of which every row must have all. They tell the formats apart.
     static var requiredKeys: [String] { get }
     /// Keys that are read where present.
@@ -16,16 +18,29 @@ public protocol RowFormat: Sendable {
     static func row(from object: JSON) throws -> Row
 }
 
+extension RowFormat {
+    /// Rows to be learnt as they stand.
+    public static var purposes: Set<RowPurpose> { [.supervised] }
+}
+
 /// The formats there are.
 public enum RowFormats {
-    /// Every format; the first whose required keys a row has is taken where the recipe names none.
+    /// Every format; of those that fit the purpose, the first whose required keys a row has is taken where the recipe names none.
     public static let all: [any RowFormat.Type] = [
         MessagesFormat.self,
         ShareGPTFormat.self,
         PromptCompletionFormat.self,
         AlpacaFormat.self,
         TextFormat.self,
+        ShareGPTPreferenceFormat.self,
+        PreferenceFormat.self,
+        UnpairedFormat.self,
+        UnpairedMessagesFormat.self,
+        PromptFormat.self,
     ]
+
+    /// The formats of rows for a purpose.
+    static func all(for purpose: RowPurpose) -> [any RowFormat.Type] { all.filter { $0.purposes.contains(purpose) } }
 
     /// The format of that name.
     ///
@@ -37,29 +52,43 @@ public enum RowFormats {
         throw InputError("unknown format \"\(name)\"", hint: nearest + "Formats: \(names.joined(separator: ", "))")
     }
 
-    /// The format that a row's keys belong to.
+    /// The format for a purpose that a row's keys belong to.
     ///
     /// - Throws: ``InputError`` that lists what each format expects, and the key nearest to one the row has.
-    public static func detected(in object: JSON) throws -> any RowFormat.Type {
+    public static func detected(in object: JSON, for purpose: RowPurpose = .supervised) throws -> any RowFormat.Type {
         let keys = try object.keysOfRow()
-        if let format = all.first(where: { $0.requiredKeys.allSatisfy(keys.contains) }) { return format }
-        if keys.contains("chosen") || keys.contains("rejected") {
+        let formats = all(for: purpose)
+        func fits(_ format: any RowFormat.Type) -> Bool { format.requiredKeys.allSatisfy(keys.contains) }
+        if let format = formats.first(where: fits) { return format }
+        if keys.contains("chosen") || keys.contains("rejected") { throw pairError(keys, purpose) }
+        let near = nearMiss(keys, formats)
+        if near.isEmpty, let other = all.first(where: fits) {
             throw InputError(
-                "the row is a preference pair (chosen/rejected)",
-                hint: "Supervised fine-tuning reads messages, prompt/completion or text")
+                "the row has the format \(other.name), but \(purpose.phrase) are read here", hint: expectations(formats)
+            )
         }
-        throw InputError(
-            "no known format has the keys \(quotedList(keys))",
-            hint: nearMiss(keys) + "Expected one of: \(expectations)")
+        throw InputError("no known format has the keys \(quotedList(keys))", hint: near + expectations(formats))
     }
 
-    private static var expectations: String {
-        all.map { "\($0.requiredKeys.joined(separator: " + ")) (\($0.name))" }.joined(separator: "; ")
+    private static func pairError(_ keys: [String], _ purpose: RowPurpose) -> InputError {
+        guard keys.contains("chosen"), keys.contains("rejected") else {
+            let (known, missing) = keys.contains("chosen") ? ("chosen", "rejected") : ("rejected", "chosen")
+            let nearest = nearestName(to: missing, among: keys).map { "Did you mean it by \"\($0)\"?" }
+            return InputError("the row has \"\(known)\" but no \"\(missing)\"", hint: nearest)
+        }
+        return InputError(
+            "the row is a preference pair (chosen/rejected), but \(purpose.phrase) are read here",
+            hint: expectations(all(for: purpose)))
     }
 
-    private static func nearMiss(_ keys: [String]) -> String {
-        let known = all.flatMap { $0.requiredKeys }
-        for key in keys {
+    private static func expectations(_ formats: [any RowFormat.Type]) -> String {
+        "Expected one of: "
+            + formats.map { "\($0.requiredKeys.joined(separator: " + ")) (\($0.name))" }.joined(separator: "; ")
+    }
+
+    private static func nearMiss(_ keys: [String], _ formats: [any RowFormat.Type]) -> String {
+        let known = formats.flatMap { $0.requiredKeys }
+        for key in keys where !known.contains(key) {
             if let nearest = nearestName(to: key, among: known) { return "Did you mean \"\(nearest)\" by \"\(key)\"? " }
         }
         return ""

@@ -7,13 +7,22 @@ package struct RowParser: Sendable {
     let format: (any RowFormat.Type)?
     /// Our key → the column's name in the file.
     let columns: [String: String]
+    /// What the rows are read for.
+    let purpose: RowPurpose
 
     /// Prepares to read a source.
     ///
-    /// - Throws: ``InputError`` for an unknown format, or a column mapping for a key that no format has.
-    package init(_ source: DatasetSource) throws {
+    /// - Throws: ``InputError`` for an unknown format or one that does not fit the purpose, or a column mapping for a key that no format
+    ///   has.
+    package init(_ source: DatasetSource, for purpose: RowPurpose = .supervised) throws {
         path = source.path
+        self.purpose = purpose
         format = try source.format.map(RowFormats.named)
+        if let format, !format.purposes.contains(purpose) {
+            let names = RowFormats.all(for: purpose).map { $0.name }.joined(separator: ", ")
+            throw InputError(
+                "format \"\(format.name)\" has no \(purpose.phrase)", file: source.path, hint: "Formats: \(names)")
+        }
         columns = source.columns
         let known = (format.map { [$0] } ?? RowFormats.all).flatMap { $0.requiredKeys + $0.optionalKeys }
         for key in columns.keys.sorted() where !known.contains(key) {
@@ -33,10 +42,14 @@ package struct RowParser: Sendable {
                 guard format == nil || format == TextFormat.self else {
                     throw InputError("a plain-text file holds no \(format?.name ?? "") rows")
                 }
-                return .text(text)
+                switch purpose {
+                case .supervised: return .text(text)
+                case .prompts: return .prompt(.text(text))
+                case .pairs, .labels: throw InputError("a plain-text file holds no \(purpose.phrase)")
+                }
             case .json(let bytes):
                 let object = try renamed(bytes.withUnsafeBytes { try JSON(parsing: $0) })
-                return try (format ?? RowFormats.detected(in: object)).row(from: object)
+                return try (format ?? RowFormats.detected(in: object, for: purpose)).row(from: object)
             }
         } catch let error as InputError {
             let place = error.place.map { "\(raw.place): \($0)" } ?? raw.place

@@ -32,9 +32,17 @@ struct RowTokenizer: Sendable {
         let mask = try options.mask(for: row)
         var result = Result()
         result.statistics.rows = 1
-        let masked = try masked(row, mask, &result.statistics)
-        try cut(masked, options.overflow(for: row), number, &result)
-        if encoder.hasDoubleBOS(masked.tokens) { result.statistics.doubleBOSRows = 1 }
+        switch row {
+        case .pair, .labelled, .prompt:
+            try tokenizeAnswers(row, number: number, &result)
+            if let example = result.examples.first, encoder.hasDoubleBOS(example.tokens) {
+                result.statistics.doubleBOSRows = 1
+            }
+        case .messages, .promptCompletion, .chatCompletion, .text:
+            let masked = try masked(row, mask, &result.statistics)
+            try cut(masked, options.overflow(for: row), number, &result)
+            if encoder.hasDoubleBOS(masked.tokens) { result.statistics.doubleBOSRows = 1 }
+        }
         count(&result, isMasked: mask != .all)
         return result
     }
@@ -44,18 +52,28 @@ struct RowTokenizer: Sendable {
         guard let last = result.examples.last else { return }
         let tokens = result.examples.reduce(0) { $0 + $1.tokens.count }
         let trained = result.examples.reduce(0) { $0 + $1.targetCount }
-        let endsTurn = encoder.endsTurn(last.tokens, last.isTarget) ? 1 : 0
+        let endsTurn = endsTurn(last) ? 1 : 0
         result.statistics.keptRows = 1
         result.statistics.examples = result.examples.count
         result.statistics.tokens = tokens
         result.statistics.trainedTokens = trained
         result.statistics.longestRow = result.examples.map(\.tokens.count).max() ?? 0
         result.statistics.turnEndingRows = endsTurn
-        guard isMasked else { return }
+        // A prompt alone trains nothing by itself.
+        guard isMasked, trained > 0 else { return }
         result.statistics.maskedRows = 1
         result.statistics.maskedPredictableTokens = tokens - result.examples.count
         result.statistics.maskedTrainedTokens = trained
         result.statistics.maskedTurnEndingRows = endsTurn
+    }
+
+    /// Whether a sequence, or every answer to a prompt, ends its turn.
+    private func endsTurn(_ example: Example) -> Bool {
+        guard !example.answers.isEmpty else { return encoder.endsTurn(example.tokens, example.isTarget) }
+        return example.answers.indices.allSatisfy { index in
+            let range = example.range(ofAnswer: index)
+            return encoder.endsTurn(Array(example.tokens[range]), Array(example.isTarget[range]))
+        }
     }
 
     private func masked(_ row: Row, _ mask: TrainOn, _ statistics: inout DatasetStatistics) throws -> MaskedRow {
@@ -78,6 +96,7 @@ struct RowTokenizer: Sendable {
             let asked = try renderer.render(
                 prompt.messages, tools: prompt.tools, addGenerationPrompt: true, arguments: arguments)
             return completed(encoder.tokens(chat.text), prompt: encoder.tokens(asked.text))
+        case .pair, .labelled, .prompt: preconditionFailure("the mask of a \(row.kind) is where its answers begin")
         }
     }
 
@@ -88,7 +107,7 @@ struct RowTokenizer: Sendable {
         return MaskedRow(tokens: encoding.ids, isTarget: LossMask.targets(offsets: encoding.offsets, spans: spans))
     }
 
-    private func chatRenderer() throws -> ChatRenderer {
+    func chatRenderer() throws -> ChatRenderer {
         guard let renderer else {
             throw InputError(
                 "the row is a conversation, but the model has no chat template",
@@ -97,7 +116,7 @@ struct RowTokenizer: Sendable {
         return renderer
     }
 
-    private func withEOS(_ tokens: [Int32]) -> [Int32] {
+    func withEOS(_ tokens: [Int32]) -> [Int32] {
         guard options.appendsEOS, let eos = encoder.tokenizer.eosToken, tokens.last != eos else { return tokens }
         return tokens + [eos]
     }

@@ -24,7 +24,7 @@ struct SourceReader {
     ///
     /// - Throws: what `body` throws; ``InputError`` of the first row that is at fault, naming file and line.
     func forEachChunk(_ body: ([RowTokenizer.Result]) throws -> Bool) throws {
-        let parser = try RowParser(source)
+        let parser = try RowParser(source, for: tokenizer.options.purpose)
         var chunk: [RawRow] = []
         var bytes = 0
         var done = 0

@@ -47,6 +47,22 @@ public final class CausalLM: Module {
             hidden, head: head.operands(context).selecting(rows: rows), targets: targets, coefficients: coefficients)
     }
 
+    /// Scores tokens of a batch for a loss that is a function of the scores.
+    ///
+    /// - Parameters:
+    ///   - tokens: the batch's T tokens, laid out as the context's layout says.
+    ///   - rows: the rows whose next token is predicted.
+    ///   - targets: that next token, one a row.
+    ///   - context: of the forward pass.
+    /// - Returns: each target's scores, from which a loss on the context's tape can be made.
+    public func headScores(
+        _ tokens: [Int32], rows: [Int32], targets: [Int32], _ context: ForwardContext
+    ) -> HeadScores {
+        let context = context.computing(in: precision)
+        let hidden = gatherRows(model(tokens, context), rows, as: context.activations)
+        return HeadScores(hidden, head: head.operands(context).selecting(rows: rows), targets: targets)
+    }
+
     /// The logits `[rows, vocabulary]` of some rows of a batch: for generation and comparison, a few rows at a time.
     public func logits(_ tokens: [Int32], rows: [Int32], _ context: ForwardContext) -> Tensor {
         let context = context.computing(in: precision)

@@ -50,7 +50,7 @@ struct BadRecipe: CustomTestStringConvertible, Sendable {
         BadRecipe(
             overrides: ["dataset.columns={qestion: q}"],
             expected:
-                "--set dataset.columns={qestion: q}: unknown key `dataset.columns.qestion`. there are `completion`, `conversations`, `history`, `input`, `instruction`, `messages`, `output`, `prompt`, `system`, `text`, `tools`"
+                "--set dataset.columns={qestion: q}: unknown key `dataset.columns.qestion`. there are `chosen`, `completion`, `conversations`, `history`, `input`, `instruction`, `label`, `margin`, `messages`, `output`, `prompt`, `rejected`, `system`, `text`, `tools`"
         ),
 
         // Types.

@@ -58,6 +58,13 @@ let opCases: [OpCase] =
         OpCase(name: "head with adapter", inputs: [[40, 12], [33, 12], [2, 12], [33, 2]]) { x, _ in
             head(x[0], LinearOperands(weight: x[1], lowRank: [.init(a: x[2], b: x[3], scale: 0.5)]))
         },
+        OpCase(name: "head scores, of which the loss is made later", inputs: [[40, 12], [33, 12]]) { x, _ in
+            laterLoss(x[0], LinearOperands(weight: x[1]))
+        },
+        OpCase(name: "head scores with a frozen head", inputs: [[40, 12]]) { x, device in
+            let weight = Tensor(OpCase.numbers(33 * 12, seed: 6), shape: [33, 12], device: device)
+            return laterLoss(x[0], LinearOperands(weight: weight))
+        },
     ]
 
 private let elementwiseCases: [OpCase] = [
@@ -166,6 +173,15 @@ private func attentionCase(
 }
 
 /// The head as an op of one output: a loss with a coefficient of its own for each row.
+/// `Σ (c + ½ log p) log p`, whose coefficients `c + log p` depend on the scores.
+private func laterLoss(_ x: Tensor, _ operands: LinearOperands) -> Tensor {
+    let weights = OpCase.numbers(x.rows, seed: 5)
+    let result = HeadScores(x, head: operands, targets: (0..<x.rows).map { Int32($0 * 7 % operands.weight.rows) })
+    let logp = result.scores.logProbabilities
+    let value = zip(weights, logp).reduce(0.0) { $0 + Double(($1.0 + $1.1 / 2) * $1.1) }
+    return result.loss(value, coefficients: zip(weights, logp).map { $0 + $1 })
+}
+
 private func head(_ x: Tensor, _ operands: LinearOperands) -> Tensor {
     let coefficients = OpCase.numbers(x.rows, seed: 5)
     let targets = (0..<x.rows).map { Int32($0 * 7 % operands.weight.rows) }

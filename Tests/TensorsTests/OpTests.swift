@@ -80,7 +80,7 @@ import Testing
         let h = Tensor(OpCase.numbers(300 * 8, seed: 1), shape: [300, 8])
         let weight = Tensor(OpCase.numbers(50 * 8, seed: 2), shape: [50, 8])
         let targets = (0..<300).map { Int32($0 % 50) }
-        let scores = headCrossEntropy(h, head: LinearOperands(weight: weight), targets: targets).scores
+        let scores = HeadScores(h, head: LinearOperands(weight: weight), targets: targets).scores
         let logits = LinearOperands(weight: weight)(h).values
         for row in [0, 1, 130, 299] {
             let row64 = logits[row * 50..<(row + 1) * 50].map(Double.init)
@@ -89,6 +89,10 @@ import Testing
             #expect(isClose(Double(scores.logProbabilities[row]), logp[Int(targets[row])], relative: 1e-5))
             let entropy = -logp.reduce(0) { $0 + exp($1) * $1 }
             #expect(isClose(Double(scores.entropies[row]), entropy, relative: 1e-5))
+            let mean = row64.reduce(0, +) / Double(row64.count)
+            #expect(isClose(Double(scores.meanLogits[row]), mean, relative: 1e-5, absolute: 1e-6))
+            let squares = log(logp.reduce(0) { $0 + exp(2 * $1) })
+            #expect(isClose(Double(scores.logSumSquares[row]), squares, relative: 1e-5))
             #expect(scores.hits[row] == (row64.max() == row64[Int(targets[row])] ? 1 : 0))
         }
     }

@@ -103,6 +103,16 @@ struct attention_layout {
     int32_t outside_count;
 };
 
+// Of each row i of logits: the log-probability of its target, and unless NULL the entropy -sum p log p, 1 or 0 whether the target is
+// the (first) largest logit, the mean of the logits, and log sum p^2.
+struct target_scores {
+    float *logp;
+    float *entropy;
+    float *hits;
+    float *mean_logits;
+    float *log_sum_squares;
+};
+
 // What a kind of work took since times were asked for.
 struct work_time {
     const char *work;
@@ -215,11 +225,10 @@ struct kernel_table {
     // out[i] = exp((x[i] - maximum) * factor); sums [n / GRAFT_SUM_BLOCK, rounded up]: of the blocks of out.
     void (*exponentials)(float *out, double *sums, const float *x, float maximum, float factor, int64_t n);
 
-    // For each row i of logits [R, V]: logp[i] = log softmax(logits[i])[targets[i]]; entropy[i] = -sum p log p and
-    // hits[i] = 1 where the target is the (first) largest logit, unless NULL. Where coefficients are given, logits[i] becomes
-    // the gradient of coefficients[i] * logp[i]: coefficients[i] * (onehot(target) - p). Where NULL, logits stay.
-    void (*cross_entropy)(float *logp, float *entropy, float *hits, float *logits, const int32_t *targets,
-                          const float *coefficients, int64_t R, int64_t V);
+    // What the head says of the target of each row of logits [R, V]. Where coefficients are given, logits[i] becomes the gradient
+    // of coefficients[i] * logp[i]: coefficients[i] * (onehot(target) - p). Where NULL, logits stay.
+    void (*cross_entropy)(struct target_scores scores, float *logits, const int32_t *targets, const float *coefficients,
+                          int64_t R, int64_t V);
 
     // Inverted dropout: element c of row t is kept with probability 1 - p and then divided by it. Kept or not depends on the key,
     // row_keys[t], positions[t] and c only (Philox 4x32-10: counter = (c / 4, position, row key low, row key high)). out may be x.

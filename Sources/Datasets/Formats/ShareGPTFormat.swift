@@ -29,7 +29,7 @@ enum ShareGPTFormat: RowFormat {
         return .messages(Conversation(messages, tools: try object.toolsColumn()))
     }
 
-    private static func message(_ turn: JSON, at path: String) throws -> Message {
+    static func message(_ turn: JSON, at path: String) throws -> Message {
         let from = try turn.requiredString("from", at: path)
         guard let role = roles[from] else {
             let names = roles.keys.sorted()

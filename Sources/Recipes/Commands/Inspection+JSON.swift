@@ -11,7 +11,11 @@ extension Inspection {
                         "row": .integer(row.row + 1), "tokens": .integer(row.tokens),
                         "trained_tokens": .integer(row.trainedTokens),
                         "segments": .array(
-                            row.segments.map { ["text": .string($0.text), "trained": .bool($0.isTrained)] }),
+                            row.segments.map { segment in
+                                let (text, trained) = (JSON.string(segment.text), JSON.bool(segment.isTrained))
+                                guard let answer = segment.answer else { return ["text": text, "trained": trained] }
+                                return ["text": text, "trained": trained, "answer": .string(answer)]
+                            }),
                     ]
                 }),
             "statistics": statistics.json, "trained_share": .number(statistics.trainedShare),

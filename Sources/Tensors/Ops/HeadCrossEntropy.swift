@@ -8,6 +8,16 @@ public struct TokenScores {
     public var entropies: [Float]
     /// 1 where the target is the most probable token, else 0.
     public var hits: [Float]
+    /// The mean of the logits; empty unless asked for.
+    public var meanLogits: [Float] = []
+    /// `log Σ p²`; empty unless asked for.
+    public var logSumSquares: [Float] = []
+
+    init(count: Int, withMoments: Bool) {
+        let zeros = [Float](repeating: 0, count: count)
+        (logProbabilities, entropies, hits) = (zeros, zeros, zeros)
+        if withMoments { (meanLogits, logSumSquares) = (zeros, zeros) }
+    }
 }
 
 /// Bytes of logits that exist at once.
@@ -25,17 +35,12 @@ private let logitBytes = 64 << 20
 public func headCrossEntropy(
     _ h: Tensor, head: LinearOperands, targets: [Int32], coefficients: [Float]? = nil
 ) -> (loss: Tensor?, scores: TokenScores) {
-    precondition(targets.count == h.rows, "\(targets.count) targets for hidden rows of shape \(h.shape)")
+    checkTargets(targets, h, head)
     precondition(
         coefficients.map { $0.count == targets.count } ?? true, "\(targets.count) targets need as many coefficients")
-    precondition(targets.allSatisfy { $0 >= 0 && $0 < head.weight.rows }, "a target outside \(head.weight.rows) tokens")
     let wantsGradient = coefficients != nil && (h.isTracked || head.isTracked)
     var pass = HeadPass(h: h, head: head, wantsInput: wantsGradient && h.isTracked)
-    let chunk = max(16, min(256, logitBytes / (4 * head.weight.rows) / 16 * 16))
-    for start in stride(from: 0, to: targets.count, by: chunk) {
-        let rows = start..<min(start + chunk, targets.count)
-        pass.run(rows, targets: targets[rows], coefficients: wantsGradient ? coefficients?[rows] : nil)
-    }
+    pass.run(targets, coefficients: wantsGradient ? coefficients : nil)
     guard let coefficients else { return (nil, pass.scores) }
     let total = zip(coefficients, pass.scores.logProbabilities).reduce(0.0) { $0 + Double($1.0) * Double($1.1) }
     let gradients = [pass.inputGradient] + pass.headGradients
@@ -46,6 +51,60 @@ public func headCrossEntropy(
     return (loss, pass.scores)
 }
 
+private func checkTargets(_ targets: [Int32], _ h: Tensor, _ head: LinearOperands) {
+    precondition(targets.count == h.rows, "\(targets.count) targets for hidden rows of shape \(h.shape)")
+    precondition(targets.allSatisfy { $0 >= 0 && $0 < head.weight.rows }, "a target outside \(head.weight.rows) tokens")
+}
+
+/// Scores of a batch whose loss is a function of them, known only once all are there: preferences, policy gradients.
+public struct HeadScores {
+    /// Each row's scores.
+    public let scores: TokenScores
+    private let h: Tensor
+    private let head: LinearOperands
+    private let targets: [Int32]
+    /// `d log p(targetᵢ) / d hᵢ`, from the same pass; nil where h needs no gradient, or the head needs one too.
+    private let jacobian: Tensor?
+
+    /// Projects hidden rows to the vocabulary and scores their targets, a chunk of rows at a time; see
+    /// ``headCrossEntropy(_:head:targets:coefficients:)``.
+    ///
+    /// - Parameters:
+    ///   - h: `[R, C]`, the rows that have a target.
+    ///   - head: weight `[V, C]`, with its adapters.
+    ///   - targets: R token ids.
+    public init(_ h: Tensor, head: LinearOperands, targets: [Int32]) {
+        checkTargets(targets, h, head)
+        self.h = h
+        self.head = head
+        self.targets = targets
+        let keepsJacobian = h.isTracked && !head.isTracked
+        var pass = HeadPass(h: h, head: head, wantsInput: keepsJacobian, inputType: .f32, withMoments: true)
+        // The head's own gradient is a sum over rows, which needs the coefficients: the backward pass runs the head again.
+        pass.run(targets, coefficients: keepsJacobian ? [Float](repeating: 1, count: targets.count) : nil)
+        scores = pass.scores
+        jacobian = pass.inputGradient
+    }
+
+    /// A loss on the tape of the hidden rows.
+    ///
+    /// - Parameters:
+    ///   - value: the loss.
+    ///   - coefficients: `∂loss / ∂ log p(targetᵢ)`, one a row.
+    /// - Returns: the loss, a tensor of one element.
+    public func loss(_ value: Double, coefficients: [Float]) -> Tensor {
+        precondition(coefficients.count == targets.count, "\(targets.count) targets need as many coefficients")
+        return Tensor([Float(value)], shape: [1], device: h.device).recorded(from: [h] + head.tensors) { upstream in
+            let factor = upstream.scalar
+            let coefficients = coefficients.map { $0 * factor }
+            if let jacobian { return [jacobian.scalingRows(by: coefficients)] + head.tensors.map { _ in nil } }
+            var pass = HeadPass(h: h, head: head, wantsInput: h.isTracked)
+            pass.run(targets, coefficients: coefficients)
+            return [pass.inputGradient] + pass.headGradients
+        }
+    }
+}
+
 /// The state of one pass over the chunks.
 private struct HeadPass {
     let h: Tensor
@@ -54,23 +113,35 @@ private struct HeadPass {
     let inputGradient: Tensor?
     var headGradients: [Tensor?]
 
-    init(h: Tensor, head: LinearOperands, wantsInput: Bool) {
+    init(
+        h: Tensor, head: LinearOperands, wantsInput: Bool, inputType: DType? = nil, withMoments: Bool = false
+    ) {
         self.h = h.detached
         self.head = head
-        let zeros = [Float](repeating: 0, count: h.rows)
-        scores = TokenScores(logProbabilities: zeros, entropies: zeros, hits: zeros)
-        inputGradient = wantsInput ? Tensor(uninitialized: h.shape, dtype: h.dtype, device: h.device) : nil
+        scores = TokenScores(count: h.rows, withMoments: withMoments)
+        inputGradient =
+            wantsInput ? Tensor(uninitialized: h.shape, dtype: inputType ?? h.dtype, device: h.device) : nil
         headGradients = head.tensors.map { _ in nil }
     }
 
-    mutating func run(_ rows: Range<Int>, targets: ArraySlice<Int32>, coefficients: ArraySlice<Float>?) {
+    /// Scores all rows, and turns them into gradients where there are coefficients.
+    mutating func run(_ targets: [Int32], coefficients: [Float]?) {
+        let chunk = max(16, min(256, logitBytes / (4 * head.weight.rows) / 16 * 16))
+        for start in stride(from: 0, to: targets.count, by: chunk) {
+            let rows = start..<min(start + chunk, targets.count)
+            run(rows, targets: targets[rows], coefficients: coefficients?[rows])
+        }
+    }
+
+    private mutating func run(_ rows: Range<Int>, targets: ArraySlice<Int32>, coefficients: ArraySlice<Float>?) {
         let x = h[rows: rows]
         let head = head.selecting(rows: Array(Int32(rows.lowerBound)..<Int32(rows.upperBound)))
         let (logits, hidden) = head.forward(x)
         score(logits, rows, Array(targets), coefficients.map(Array.init))
         guard coefficients != nil else { return }
         let gradients = LinearGradient(
-            layers: [head], hidden: [hidden], input: { x }, inputType: x.dtype, wantsInput: inputGradient != nil)([
+            layers: [head], hidden: [hidden], input: { x }, inputType: inputGradient?.dtype ?? x.dtype,
+            wantsInput: inputGradient != nil)([
                 logits
             ])
         if let dx = gradients[0], let inputGradient { inputGradient[rows: rows].copyElements(from: dx) }
@@ -82,14 +153,29 @@ private struct HeadPass {
 
     /// Fills the scores of `rows`; `logits` become their gradient where there are coefficients.
     private mutating func score(_ logits: Tensor, _ rows: Range<Int>, _ targets: [Int32], _ coefficients: [Float]?) {
-        scores.logProbabilities.withUnsafeMutableBufferPointer { logp in
-            scores.entropies.withUnsafeMutableBufferPointer { entropies in
-                scores.hits.withUnsafeMutableBufferPointer { hits in
-                    logits.device.kernels.cross_entropy(
-                        logp.baseAddress.map { $0 + rows.lowerBound },
-                        entropies.baseAddress.map { $0 + rows.lowerBound },
-                        hits.baseAddress.map { $0 + rows.lowerBound }, logits.floats, targets, coefficients,
-                        Int64(rows.count), Int64(logits.columns))
+        func part(_ buffer: UnsafeMutableBufferPointer<Float>) -> UnsafeMutablePointer<Float>? {
+            buffer.isEmpty ? nil : buffer.baseAddress.map { $0 + rows.lowerBound }
+        }
+        scores.withUnsafeMutableBuffers { logp, entropies, hits, means, squares in
+            let out = target_scores(
+                logp: part(logp), entropy: part(entropies), hits: part(hits), mean_logits: part(means),
+                log_sum_squares: part(squares))
+            logits.device.kernels.cross_entropy(
+                out, logits.floats, targets, coefficients, Int64(rows.count), Int64(logits.columns))
+        }
+    }
+}
+
+extension TokenScores {
+    fileprivate typealias Buffer = UnsafeMutableBufferPointer<Float>
+
+    fileprivate mutating func withUnsafeMutableBuffers(_ body: (Buffer, Buffer, Buffer, Buffer, Buffer) -> Void) {
+        logProbabilities.withUnsafeMutableBufferPointer { logp in
+            entropies.withUnsafeMutableBufferPointer { entropies in
+                hits.withUnsafeMutableBufferPointer { hits in
+                    meanLogits.withUnsafeMutableBufferPointer { means in
+                        logSumSquares.withUnsafeMutableBufferPointer { body(logp, entropies, hits, means, $0) }
+                    }
                 }
             }
         }
@@ -101,5 +187,16 @@ extension Tensor {
     func copyElements(from other: Tensor) {
         precondition(shape == other.shape, "cannot copy shape \(other.shape) into \(shape)")
         raw.copyMemory(from: other.raw, byteCount: byteCount)
+    }
+
+    /// `factors[i]` times each row i of a matrix, in f32.
+    fileprivate func scalingRows(by factors: [Float]) -> Tensor {
+        precondition(factors.count == rows && dtype == .f32, "\(factors.count) factors for \(dtype) of shape \(shape)")
+        let out = Tensor(uninitialized: shape, device: device)
+        for (row, factor) in factors.enumerated() {
+            let start = row * columns
+            device.kernels.scale(out.floats + start, floats + start, factor, Int64(columns))
+        }
+        return out
     }
 }
