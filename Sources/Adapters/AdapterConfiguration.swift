@@ -1,5 +1,6 @@
 import Files
 import Layers
+import Tensors
 
 /// What a PEFT method is set to: what it adapts and how. One type a method, in `Methods/`, with a line in ``AdapterRegistry``.
 ///
@@ -75,18 +76,33 @@ public struct AdapterPlan {
     /// Makes it, with random initial values under a seed. It is of the kind that the module's slot takes, and its
     /// ``Adapter/savedTensors`` are those of the plan.
     public var make: (_ seed: UInt64) -> any Adapter
+    /// The weight below the adapter where its file may hold one to be used instead, as PEFT writes it for embeddings and heads.
+    let base: Parameter?
 
     /// Makes a plan.
     public init(
         path: String, shapes: [(name: String, shape: [Int])], make: @escaping (_ seed: UInt64) -> any Adapter
     ) {
+        self.init(path: path, shapes: shapes, base: nil, make: make)
+    }
+
+    init(
+        path: String, shapes: [(name: String, shape: [Int])], base: Parameter?,
+        make: @escaping (_ seed: UInt64) -> any Adapter
+    ) {
         self.path = path
         self.shapes = shapes
+        self.base = base
         self.make = make
     }
 
     /// The adapter's tensors as a file names them.
     var tensors: [(key: String, shape: [Int])] { shapes.map { (adapterKey(path, $0.name), $0.shape) } }
+
+    /// The weight that a file may hold.
+    var baseTensor: (key: String, shape: [Int])? {
+        base.map { (adapterKey(path, baseWeightName), $0.value.shape) }
+    }
 }
 
 /// The key in a file of an adapter's tensor. What PEFT learns instead of a prompt stands for itself: it is on no module of the model.

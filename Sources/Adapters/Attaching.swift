@@ -19,7 +19,14 @@ public func attach(
     let modules = AdaptableModules(model)
     let plans = try configuration.plan(for: modules, strict: true)
     model.setTrainable(false)
-    attach(plans, to: modules, name: name, isTrainable: true) { $0.make(seed) }
+    attach(plans, to: modules, name: name, isTrainable: true) { plan in
+        let adapter = plan.make(seed)
+        let tensors = adapter.savedTensors
+        precondition(
+            tensors.map(\.name) == plan.shapes.map(\.name) && tensors.map(\.value.shape) == plan.shapes.map(\.shape),
+            "\(plan.path): the adapter's tensors are not those of its plan")
+        return adapter
+    }
     return plans.map(\.path)
 }
 
@@ -49,11 +56,14 @@ public func attach(
             try Tensor(shape: shape) { try folder.weights.readFloats(key, into: $0) }
         }
     }
+    let bases = try plans.map { try folder.ownBase(of: $0) }
     model.setTrainable(false)
-    var remaining = values[...]
+    var remaining = zip(values, bases).map { $0 }[...]
     attach(plans, to: modules, name: name, isTrainable: isTrainable) { plan in
         let adapter = plan.make(0)
-        for (own, value) in zip(adapter.parameters(), remaining.removeFirst()) { own.parameter.value = value }
+        let (values, base) = remaining.removeFirst()
+        for (own, value) in zip(adapter.parameters(), values) { own.parameter.value = value }
+        if let base { (adapter as? any KeepsBaseWeight)?.ownWeight = Parameter(base) }
         return adapter
     }
     return plans.map(\.path)
@@ -66,10 +76,6 @@ private func attach(
     let targets = Dictionary(modules.adaptable.map { ($0.path, $0.module) }, uniquingKeysWith: { first, _ in first })
     for plan in plans {
         let adapter = make(plan)
-        let tensors = adapter.savedTensors
-        precondition(
-            tensors.map(\.name) == plan.shapes.map(\.name) && tensors.map(\.value.shape) == plan.shapes.map(\.shape),
-            "\(plan.path): the adapter's tensors are not those of its plan")
         adapter.setTrainable(isTrainable)
         guard let target = targets[plan.path] else { preconditionFailure("nothing to adapt at \(plan.path)") }
         target.attach(adapter, name: name)
@@ -79,6 +85,15 @@ private func attach(
 /// Takes an adapter off a model.
 public func detachAdapter(named name: String, from model: any Module) {
     for (_, module) in AdaptableModules(model).adaptable { module.detach(name) }
+}
+
+extension AdapterFolder {
+    /// The weight that stands in for that of a module; nil where the file has none, or the model's.
+    fileprivate func ownBase(of plan: AdapterPlan) throws -> Tensor? {
+        guard let (key, shape) = plan.baseTensor, weights.entries[key] != nil, let base = plan.base else { return nil }
+        let value = try Tensor(shape: shape) { try weights.readFloats(key, into: $0) }
+        return value.values == base.value.values ? nil : value
+    }
 }
 
 /// What a saved adapter has and what its settings ask for, tensor by tensor.
@@ -93,11 +108,12 @@ private struct TensorAccount {
         self.folder = folder
         let expected = plans.flatMap(\.tensors)
         let entries = folder.weights.entries
-        let names = Set(expected.map(\.key))
+        let possible = plans.compactMap(\.baseTensor)
+        let names = Set((expected + possible).map(\.key))
         expectedCount = expected.count
         missing = expected.map(\.key).filter { entries[$0] == nil }
         unexpected = folder.weights.names.filter { !names.contains($0) }
-        misshapen = expected.compactMap { name, shape in
+        misshapen = (expected + possible).compactMap { name, shape in
             guard let entry = entries[name], entry.shape != shape else { return nil }
             return "\(name) is \(entry.shape), not \(shape)"
         }

@@ -30,9 +30,12 @@ public final class DoRAAdapter: LinearAdapter {
     }
 
     /// The low-rank term, and `m / ‖W + s B A‖` after it.
-    public func update(_ context: ForwardContext) -> LinearUpdate {
-        .lowRankScaled(lora.term(context), by: factor(context))
+    public func updates(_ context: ForwardContext) -> [LinearUpdate] {
+        [.lowRankScaled(lora.term(context), by: factor(context))]
     }
+
+    /// The bias trained beside them, if any.
+    public var ownBias: Parameter? { lora.ownBias }
 
     /// `m / ‖W + s B A‖ · (W + s B A)`, in f32 whatever W is stored as. The norm is of the base weight, whatever was merged before.
     public func merged(into weight: Tensor) -> Tensor {

@@ -92,11 +92,23 @@ extension TargetModules {
     /// - Returns: the layers, in the model's order.
     /// - Throws: `InputError` where a pattern is invalid, a module that is no linear layer is named, or nothing is left.
     func matching(_ modules: AdaptableModules, strict: Bool) throws -> [NamedLinear] {
+        let found = Set(try paths(in: modules, among: Set(modules.linears.map(\.path)), strict: strict))
+        return modules.linears.filter { found.contains($0.path) }
+    }
+
+    /// The paths of what is adapted, in the model's order; see ``matching(_:strict:)``.
+    ///
+    /// - Parameters:
+    ///   - modules: those of the model.
+    ///   - adaptable: the modules that the method can adapt.
+    ///   - strict: whether a name that fits no module is an error.
+    /// - Returns: the paths.
+    /// - Throws: `InputError`.
+    func paths(in modules: AdaptableModules, among adaptable: Set<String>, strict: Bool) throws -> [String] {
         let matcher = try ModuleMatcher(self)
-        let linear = Set(modules.linears.map(\.path))
         let candidates = include == .allLinear ? modules.linears.map(\.path) : modules.paths
         let found = Set(try candidates.filter(matcher.adapts))
-        if let other = candidates.first(where: { found.contains($0) && !linear.contains($0) }) {
+        if let other = candidates.first(where: { found.contains($0) && !adaptable.contains($0) }) {
             throw InputError(
                 "`target_modules` names \(other), which is no linear layer",
                 hint: "The linear layers are \(modules.names.joined(separator: ", "))")
@@ -106,7 +118,7 @@ extension TargetModules {
             if case .list(let names) = exclude { try check(names, of: "exclude_modules", modules) }
         }
         guard !found.isEmpty else { throw nothingFound(modules) }
-        return modules.linears.filter { found.contains($0.path) }
+        return candidates.filter(found.contains)
     }
 
     /// The names that stand for this selection in a file: `all-linear` becomes the shortest ends of paths that no other module has, since

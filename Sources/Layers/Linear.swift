@@ -44,11 +44,21 @@ public final class Linear: AdaptableModule {
     /// Gives the layer a weight of its own, equal to the one it shared until now with another module.
     public func untie() { weight = Parameter(weight.value, isTrainable: weight.isTrainable) }
 
+    /// The weight that a context's adapters work on: the layer's, or the one that the last of them has of its own.
+    func activeWeight(_ context: ForwardContext) -> Tensor {
+        context.value(slot.active(context).reversed().lazy.compactMap(\.ownWeight).first ?? weight)
+    }
+
+    /// The bias, likewise; nil where the layer has none.
+    func activeBias(_ context: ForwardContext) -> Tensor? {
+        bias.map { context.value(slot.active(context).reversed().lazy.compactMap(\.ownBias).first ?? $0) }
+    }
+
     /// What the layer multiplies by in a context, as one value: for a head, whose rows are taken a few at a time. A head's adapters are
     /// low-rank terms.
     public func operands(_ context: ForwardContext) -> LinearOperands {
         LinearOperands(
-            weight: context.value(weight), bias: bias.map(context.value),
+            weight: activeWeight(context), bias: activeBias(context),
             lowRank: updates(context).map {
                 guard case .lowRank(let term) = $0 else {
                     preconditionFailure("a head with a factor: \(weight.value.shape)")

@@ -3,15 +3,23 @@ import Tensors
 /// An adapter of one linear layer. It describes its update, so that the base product runs once, several adapters stack, and the layer
 /// can fuse them.
 public protocol LinearAdapter: Adapter {
-    /// What it does in a context.
-    func update(_ context: ForwardContext) -> LinearUpdate
-    /// The weight with the update folded in; must agree with ``update(_:)`` without dropout.
+    /// What it does in a context, in order.
+    func updates(_ context: ForwardContext) -> [LinearUpdate]
+    /// A weight that stands in for the layer's own before any update; nil for the layer's.
+    var ownWeight: Parameter? { get }
+    /// A bias, likewise.
+    var ownBias: Parameter? { get }
+    /// The weight with the updates folded in; must agree with ``updates(_:)`` without dropout.
     func merged(into weight: Tensor) -> Tensor
-    /// The bias with the update folded in, likewise.
+    /// The bias with the updates folded in, likewise.
     func merged(intoBias bias: Tensor) -> Tensor
 }
 
 extension LinearAdapter {
+    /// Most adapters leave the weight to the layer.
+    public var ownWeight: Parameter? { nil }
+    /// And the bias.
+    public var ownBias: Parameter? { nil }
     /// Most updates are of the weight alone.
     public func merged(intoBias bias: Tensor) -> Tensor { bias }
 }

@@ -23,7 +23,7 @@ func project(
     let fused = zip(layers, updates).compactMap { $0.fused($1, context) }
     guard fused.count == layers.count else {
         return zip(zip(layers, updates), types).map { layer, type in
-            let y = layer.0.composed(layer.1[...], x, bias: layer.0.bias.map(context.value), context)
+            let y = layer.0.composed(layer.1[...], x, bias: layer.0.activeBias(context), context)
             return (addend.map { y + $0 } ?? y).stored(as: context.isDecoding ? .f32 : type)
         }
     }
@@ -44,14 +44,14 @@ func project(
 extension Linear {
     /// What the active adapters do, in order.
     func updates(_ context: ForwardContext) -> [LinearUpdate] {
-        slot.active(context).map { $0.update(context) }
+        slot.active(context).flatMap { $0.updates(context) }
     }
 
     /// The updates as one op where they are low-rank terms and at most a factor after them; nil otherwise.
     fileprivate func fused(_ updates: [LinearUpdate], _ context: ForwardContext) -> FusedUpdates? {
-        let bias = bias.map(context.value)
+        let bias = activeBias(context)
         var fused = FusedUpdates(
-            operands: LinearOperands(weight: context.value(weight), bias: bias, precision: context.precision))
+            operands: LinearOperands(weight: activeWeight(context), bias: bias, precision: context.precision))
         for update in updates {
             guard fused.factor == nil else { return nil }
             switch update {
@@ -85,7 +85,7 @@ extension Linear {
         let rest = updates.dropLast()
         let inner: Tensor
         switch updates.last {
-        case nil: return product(x, context.value(weight), bias: bias, terms: terms, context)
+        case nil: return product(x, activeWeight(context), bias: bias, terms: terms, context)
         case .lowRank(let term): return composed(rest, x, terms: [term] + terms, bias: bias, context)
         case .lowRankScaled(let term, let factor):
             inner = decomposed(term, factor, after: rest, x, bias: bias, context)
@@ -108,7 +108,7 @@ extension Linear {
             return composed(rest, x, terms: [term], bias: nil, context).scalingColumns(by: factor, bias: scaledBias)
         }
         let dropped = dropout.dropping(x)
-        let base = product(dropped, context.value(weight), context)
+        let base = product(dropped, activeWeight(context), context)
         let scaled = (base + value(of: term, at: dropped, context)).scalingColumns(by: factor)
         return composed(rest, x, bias: bias, context) + scaled + base.scaled(by: -1)
     }

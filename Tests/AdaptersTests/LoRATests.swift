@@ -167,6 +167,70 @@ import Tokenizers
         #expect(logProbabilities(again.model, Self.tokens) == logProbabilities(loaded.model, Self.tokens))
     }
 
+    @Test("an embedding and a head that change alike stay one weight, and part where they do not")
+    func ties() throws {
+        for (isTied, change) in [
+            (
+                true,
+                {
+                    $0.target.include = .only(.list(["embed_tokens"])); $0.ensuresWeightTying = true
+                }
+            ),
+            (true, { ($0.modulesToSave, $0.ensuresWeightTying) = (["lm_head"], true) }),
+            (true, { $0.trainableTokens = .embedding([5, 42]) }),
+            (true, { $0.target.include = .only(.list(["q_proj"])) }),
+            (false, { $0.target.include = .only(.list(["embed_tokens"])) }),
+            (false, { $0.modulesToSave = ["embed_tokens"] }),
+            (false, { $0.trainableTokens = .tables(["embed_tokens": [5], "lm_head": [42]]) }),
+        ] as [(Bool, (inout LoRAConfiguration) -> Void)] {
+            let loaded = try ModelRegistry.load(Locations.fixture("models/tiny-llama"))
+            var configuration = LoRAConfiguration()
+            change(&configuration)
+            configuration.initialization = .random
+            try attach(configuration, to: loaded.model, seed: 1)
+            for (path, parameter) in loaded.model.trainableParameters() {
+                let factor: Float = path.contains("lora_embedding_") ? 0.2 : 1
+                let values = parameter.value.values.enumerated().map { factor * $1 + Float($0 % 5) / 50 }
+                parameter.value = Tensor(values, shape: parameter.value.shape)
+            }
+            let on = logProbabilities(loaded.model, Self.tokens, adapters: ["default"])
+            try mergeAdapters(named: ["default"], in: loaded.model)
+            let folder = try TemporaryFolder()
+            let tokenizer = try Tokenizer(file: Locations.fixture("models/tiny-llama/tokenizer.json"))
+            try writeHuggingFaceFolder(loaded, tokenizer: tokenizer, to: folder.path, dtype: .f32)
+            #expect(try JSON(contentsOf: folder.file("config.json"))["tie_word_embeddings"] == .bool(isTied))
+            let again = try ModelRegistry.load(folder.path).model
+            #expect(distance(logProbabilities(again, Self.tokens), on, relative: 0, absolute: 2e-5) <= 1)
+        }
+    }
+
+    @Test("PiSSA starts as the best approximation of the weight, rounds come near it, OLoRA as part of its QR")
+    func decompositions() throws {
+        let weight = try #require(try tinyModel().parameters().first { $0.path.hasSuffix("0.mlp.down_proj.weight") })
+        func share(_ initialization: LoRAConfiguration.Initialization) throws -> Double {
+            let pair = try adapter(
+                attached {
+                    ($0.r, $0.loraAlpha, $0.initialization) = (8, 24, initialization)
+                    $0.target = TargetModules(.only(.list(["down_proj"])))
+                })
+            let rest = pair.merged(into: weight.parameter.value)
+            #expect(distance(rest.values, weight.parameter.value.values, relative: 0, absolute: 1e-5) <= 1)
+            let product = matrixProduct(pair.b.value, pair.a.value)
+            let left = weight.parameter.value.copied()
+            left.addInPlace(product, factor: -3)
+            return left.sumOfSquares / weight.parameter.value.sumOfSquares
+        }
+        let best = try share(.pissa(rounds: nil))
+        let matrix = ColumnMatrix(weight.parameter.value)
+        let values = SingularValues(of: matrix, rank: 64).values.map { $0 * $0 }
+        #expect(isClose(best, values.dropFirst(8).reduce(0, +) / values.reduce(0, +), relative: 1e-5, absolute: 0))
+        #expect(try isClose(share(.pissa(rounds: 40)), best, relative: 1e-3, absolute: 0))
+        let rough = try share(.pissa(rounds: 0))
+        #expect(rough > best * 1.01 && rough < 1)
+        // What is left of W after Q's first columns is orthogonal to them: less than W.
+        #expect(try share(.olora) < 10)
+    }
+
     @Test("weights stored in bf16 merge in f32")
     func bf16Base() throws {
         let loaded = try ModelRegistry.load(Locations.fixture("models/tiny-llama"), weights: .bf16)

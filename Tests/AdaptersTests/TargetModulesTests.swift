@@ -130,8 +130,42 @@ import Testing
         Fault(says: ["fails on model.", "match limit"]) {
             $0.target.include = .only(.expression("(([a-z_.0-9]+)+)+[A-Z]"))
         },
-        Fault(says: ["names model.embed_tokens, which is no linear layer"]) {
-            $0.target.include = .only(.list(["embed_tokens", "q_proj"]))
+        Fault(says: ["names model.norm, which is no linear layer"]) {
+            $0.target.include = .only(.list(["norm", "q_proj"]))
+        },
+        Fault(says: ["`modules_to_save`: no module is named lm_haed", "Did you mean lm_head?"]) {
+            $0.modulesToSave = ["lm_haed"]
+        },
+        Fault(says: ["lm_head is trained twice"]) {
+            ($0.modulesToSave, $0.trainableTokens) = (["lm_head"], .embedding([3]))
+        },
+        Fault(says: ["model.embed_tokens is trained twice"]) {
+            $0.target.include = .only(.list(["embed_tokens"]))
+            $0.trainableTokens = .embedding([3])
+        },
+        Fault(says: ["`trainable_token_indices`: there is no token 400"]) { $0.trainableTokens = .embedding([400]) },
+        Fault(says: ["`trainable_token_indices`: up_proj is no table of tokens"]) {
+            $0.trainableTokens = .tables(["up_proj": [1]])
+        },
+        Fault(says: ["`ensure_weight_tying`: neither the embedding nor the head is trained"]) {
+            $0.ensuresWeightTying = true
+        },
+        Fault(says: ["DoRA on the embedding model.embed_tokens"]) {
+            $0.target.include = .only(.list(["embed_tokens"]))
+            $0.useDoRA = true
+        },
+        Fault(says: ["PiSSA and OLoRA are not supported with `use_dora`"]) {
+            ($0.useDoRA, $0.initialization) = (true, .olora)
+        },
+        Fault(says: ["PiSSA and OLoRA of the embedding"]) {
+            $0.target.include = .only(.list(["embed_tokens"]))
+            $0.initialization = .pissa(rounds: nil)
+        },
+        Fault(says: ["k_proj is [32, 64], which has no decomposition of rank 33"]) {
+            ($0.r, $0.initialization) = (33, .pissa(rounds: 2))
+        },
+        Fault(says: ["`lora_alpha`: PiSSA and OLoRA need a scale above 0"]) {
+            ($0.loraAlpha, $0.initialization) = (-1, .olora)
         },
         Fault(says: ["`rank_pattern`: \"q_prj\" fits none", "Did you mean q_proj?"]) {
             $0.rankPattern = ModuleTable([.init(key: "q_prj", value: 1)])

@@ -83,6 +83,37 @@ import Testing
         #expect(idle.status == 2 && idle.errors.contains("\".*q_prj.*\" matches no parameter"), "\(idle.errors)")
     }
 
+    /// Everything that a LoRA can train beside its pairs, stopped and resumed: what a start takes off is made again to the bit.
+    @Test(arguments: [
+        "init_lora_weights: pissa, bias: all, modules_to_save: [model.norm, lm_head], lora_dropout: 0.1",
+        "init_lora_weights: pissa_niter_2, trainable_token_indices: [1, 2, 40]",
+        "target_modules: [embed_tokens, q_proj], ensure_weight_tying: true, exclude_modules: [layers.0.self_attn.q_proj]",
+    ])
+    func whatLoRATrainsBesideItsPairs(_ keys: String) async throws {
+        let run = try TinyRun()
+        let adapter = "adapter={type: lora, r: 4, lora_alpha: 8, \(keys)}"
+        let rates = ["optimizer.loraplus_lr_ratio=4", "optimizer.loraplus_lr_embedding=1.0e-3"]
+        let result = try await run.train([adapter, "output.path=straight"] + rates)
+        #expect(result.status == 0, "\(result.errors)")
+        #expect(try await run.train([adapter, "training.max_steps=4"] + rates).status == 0)
+        #expect(try await run.train([adapter] + rates, flags: ["--resume"]).status == 0)
+        #expect(try run.bytes("run/adapter_model.safetensors") == run.bytes("straight/adapter_model.safetensors"))
+        #expect(try run.metrics(of: "run") == run.metrics(of: "straight"))
+        let log = try JSON(contentsOf: run.folder.file("run/evaluation.json"))
+        let nll = try #require(log["after"]?["nll"]?.number)
+        #expect(try nll < #require(log["before"]?["nll"]?.number) - 0.5)
+
+        let merge = try await run.graft(
+            ["merge", "--model", "model", "--adapter", "run", "--output", "merged", "--dtype", "f32", "--json"])
+        #expect(merge.status == 0, "\(merge.errors)")
+        let config = try JSON(contentsOf: run.folder.file("merged/config.json"))
+        #expect(config["tie_word_embeddings"] == .bool(!keys.contains("lm_head")))
+        let export = try await run.graft(
+            ["export", "--model", "model", "--adapter", "run", "--to", "gguf-lora", "--output", "run.gguf"])
+        let isPairs = keys.contains("pissa") && !keys.contains("modules") && !keys.contains("token")
+        #expect((export.status == 0) == isPairs, "\(export.errors)")
+    }
+
     /// What is learned is not what is evaluated: the evaluation's loss rises sooner or later, so that the best one is not the last.
     private static let diverging = [
         "dataset.eval=others.jsonl", "training.max_steps=12", "training.eval_steps=1", "output.save_steps=5",

@@ -42,11 +42,9 @@ final class TestAdapter: LinearAdapter {
 
     var ownParameters: [(name: String, parameter: Parameter)] { [("a", a), ("b", b)] }
 
-    func update(_ context: ForwardContext) -> LinearUpdate {
-        .lowRank(
-            LowRankTerm(
-                a: context.value(a), b: context.value(b), scale: 2,
-                dropout: context.dropoutMask(dropout, module: "adapter")))
+    func updates(_ context: ForwardContext) -> [LinearUpdate] {
+        let mask = context.dropoutMask(dropout, module: "adapter")
+        return [.lowRank(LowRankTerm(a: context.value(a), b: context.value(b), scale: 2, dropout: mask))]
     }
 
     func merged(into weight: Tensor) -> Tensor {

@@ -175,6 +175,21 @@ struct BadRecipe: CustomTestStringConvertible, Sendable {
         BadRecipe(
             overrides: ["training.trainable=[]"],
             expected: "--set training.trainable=[]: `training.trainable` is an empty list"),
+        BadRecipe(
+            overrides: ["adapter={type: lora, init_lora_weights: pizza}"],
+            expected:
+                "--set adapter={type: lora, init_lora_weights: pizza}: `adapter.init_lora_weights` must be true, false, `gaussian`, `pissa`, `pissa_niter_N` or `olora`, not the text `pizza`"
+        ),
+        BadRecipe(
+            overrides: ["adapter={type: lora, bias: some}"],
+            expected:
+                "--set adapter={type: lora, bias: some}: `adapter.bias` must be `none`, `all` or `lora_only`, not `some`. did you mean `none`?"
+        ),
+        BadRecipe(
+            overrides: ["adapter={type: lora, trainable_token_indices: {lm_head: x}}"],
+            expected:
+                "--set adapter={type: lora, trainable_token_indices: {lm_head: x}}: `adapter.trainable_token_indices.lm_head` must be a whole number, not the text `x`"
+        ),
 
         // YAML itself.
         BadRecipe(

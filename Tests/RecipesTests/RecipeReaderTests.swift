@@ -86,7 +86,7 @@ let shortest = """
         #expect(configuration.rankPattern.rows.map(\.key) == ["k_proj", "layers.1.v_proj"])
         #expect(configuration.rankPattern.rows.map(\.value) == [4, 2])
         #expect(configuration.alphaPattern.rows.map(\.value) == [8.5])
-        #expect(lora.initFrom == "start" && lora.bias == .none)
+        #expect(lora.initFrom == "start" && configuration.bias == .none)
         let dataset = recipe.dataset
         #expect(dataset.train.map(\.path) == ["a.jsonl", "b.jsonl.zst"] && dataset.train.map(\.weight) == [1, 0.5])
         #expect(dataset.eval == .file("held-out.jsonl") && dataset.format == .named("prompt_completion"))

@@ -110,8 +110,8 @@ public final class IA3Adapter: LinearAdapter {
     public var ownParameters: [(name: String, parameter: Parameter)] { [("ia3_l", scale)] }
 
     /// Input or output times l.
-    public func update(_ context: ForwardContext) -> LinearUpdate {
-        isFeedforward ? .scaleInput(context.value(scale)) : .scaleOutput(context.value(scale))
+    public func updates(_ context: ForwardContext) -> [LinearUpdate] {
+        [isFeedforward ? .scaleInput(context.value(scale)) : .scaleOutput(context.value(scale))]
     }
 
     /// Columns, or rows, of W times l, in f32 whatever W is stored as.

@@ -126,12 +126,17 @@ extension Commands {
         let session = try ModelSession(settings)
         let name = try session.attach(adapters, observer: observer)[0]
         let configuration = try AdapterFolder(adapters[0]).configuration
-        guard let lora = configuration as? LoRAConfiguration, !lora.useDoRA else { throw inexpressible(adapters[0]) }
+        guard let lora = configuration as? LoRAConfiguration, lora.isPairsAlone else {
+            throw inexpressible(adapters[0])
+        }
         // An alpha of 0 would stand for no scale at all.
         let alpha = lora.loraAlpha == 0 ? 1 : lora.loraAlpha
         let updates = try session.model.modules().compactMap { path, module in
-            try (module as? Linear)?.adapter(name).map { adapter in
-                guard let adapter = adapter as? LoRAAdapter else { throw inexpressible(adapters[0]) }
+            if (module as? Embedding)?.adapter(name) != nil { throw inexpressible(adapters[0]) }
+            return try (module as? Linear)?.adapter(name).map { adapter in
+                guard let adapter = adapter as? LoRAAdapter, adapter.ownWeight == nil else {
+                    throw inexpressible(adapters[0])
+                }
                 return lowRank(path, adapter, alpha: alpha)
             }
         }

@@ -90,29 +90,49 @@ extension TargetModules.Selection: RecipeValue {
 }
 
 extension LoRAConfiguration.Initialization: RecipeValue {
-    static let kind = "true, false or `gaussian`"
+    static let kind = "true, false, `gaussian`, `pissa`, `pissa_niter_N` or `olora`"
 
     init(reading node: RecipeNode, as keyPath: String) throws {
         switch node.content {
         case .bool(let isDefault): self = isDefault ? .kaiming : .random
-        case .string("gaussian"): self = .gaussian
+        case .string(let word):
+            guard let method = Self(word) else { throw Self.wrongKind(node, keyPath) }
+            self = method
         default: throw Self.wrongKind(node, keyPath)
         }
     }
 
-    var written: RecipeNode.Content {
-        switch self {
-        case .kaiming: .bool(true)
-        case .random: .bool(false)
-        case .gaussian: .string("gaussian")
-        }
-    }
+    var written: RecipeNode.Content { json.string.map { .string($0) } ?? .bool(self == .kaiming) }
 }
 
-/// Which biases are trained beside a LoRA.
-public enum LoRABias: String, CaseIterable, RecipeChoice {
-    /// None of them.
-    case none
+extension LoRAConfiguration.Bias: RecipeChoice {}
+
+extension TrainableTokens: RecipeValue {
+    static let kind = "a list of token ids, or a mapping from `embed_tokens` and `lm_head` to such"
+
+    init(reading node: RecipeNode, as keyPath: String) throws {
+        guard let entries = node.entries else {
+            guard case .list = node.content else { throw Self.wrongKind(node, keyPath) }
+            self = .embedding(try [Int](reading: node, as: keyPath))
+            return
+        }
+        var tables: [String: [Int]] = [:]
+        for entry in entries {
+            tables[entry.key] = try [Int](reading: entry.value, as: "\(keyPath).\(entry.key)")
+        }
+        self = .tables(tables)
+    }
+
+    var written: RecipeNode.Content {
+        switch self {
+        case .embedding(let ids): ids.written
+        case .tables(let tables):
+            .mapping(
+                tables.sorted { $0.key < $1.key }.map {
+                    RecipeNode.Entry(key: $0.key, place: RecipePlace(), value: RecipeNode($0.value.written))
+                })
+        }
+    }
 }
 
 extension ModuleTable: RecipeValue where Value: RecipeValue {
@@ -132,8 +152,6 @@ extension ModuleTable: RecipeValue where Value: RecipeValue {
 public struct LoRASettings: Equatable, Sendable {
     /// Rank, scale, dropout and the layers that are adapted.
     public var configuration = LoRAConfiguration()
-    /// Which biases are trained.
-    public var bias = LoRABias.none
     /// A PEFT adapter's folder to start from instead of random values.
     public var initFrom: String?
 
@@ -144,6 +162,12 @@ public struct LoRASettings: Equatable, Sendable {
     fileprivate var layersPattern: [String]? {
         get { configuration.target.layersPattern.isEmpty ? nil : configuration.target.layersPattern }
         set { configuration.target.layersPattern = newValue ?? [] }
+    }
+
+    /// Likewise.
+    fileprivate var modulesToSave: [String]? {
+        get { configuration.modulesToSave.isEmpty ? nil : configuration.modulesToSave }
+        set { configuration.modulesToSave = newValue ?? [] }
     }
 }
 
@@ -163,7 +187,8 @@ extension LoRASettings: RecipeSection {
                 "The share of an adapter's input that is dropped in training."),
             RecipeKey(
                 "target_modules", \.configuration.target.include,
-                "The linear layers that get an adapter; `all-linear` is all but the head."),
+                "The linear layers that get an adapter, and `embed_tokens`; `all-linear` is all linear layers but the head."
+            ),
             RecipeKey(
                 "exclude_modules", optional: \.configuration.target.exclude, "Layers left out of those."),
             RecipeKey(
@@ -184,10 +209,23 @@ extension LoRASettings: RecipeSection {
             RecipeKey(
                 "layers_pattern", optional: \.layersPattern,
                 "The name of the list of layers in module paths, where it is not the usual one."),
-            RecipeKey("bias", \.bias, "Which biases are trained."),
+            RecipeKey(
+                "bias", \.configuration.bias, "Which biases are trained too: none, all, or those of the adapted layers."
+            ),
+            RecipeKey(
+                "modules_to_save", optional: \.modulesToSave,
+                "Modules trained in full beside the adapter and saved with it, by the ends of their paths: `lm_head`, `embed_tokens`, `norm`."
+            ),
+            RecipeKey(
+                "trainable_token_indices", optional: \.configuration.trainableTokens,
+                "Tokens whose rows in the embedding are trained; in a head that shares its weight, too."),
+            RecipeKey(
+                "ensure_weight_tying", \.configuration.ensuresWeightTying,
+                "Whether a head that shares the embedding's weight shares what is trained of it, too."),
             RecipeKey(
                 "init_lora_weights", \.configuration.initialization,
-                "How A and B start: true is A random and B zero, gaussian the same with a normal A, false both random."),
+                "How A and B start: true is A random and B zero, gaussian the same with a normal A, false both random. pissa and olora start from a decomposition of the weight, pissa_niter_N from an approximate one in N rounds, and are saved as a plain adapter of twice the rank."
+            ),
             RecipeKey(
                 "init_from", optional: \.initFrom,
                 "A PEFT adapter's folder to start from; its rank, alpha and modules must be the recipe's."),

@@ -21,3 +21,34 @@ public func gatherRows(_ matrix: Tensor, _ rows: [Int32], as type: DType = .f32)
         return [dmatrix]
     }
 }
+
+extension Tensor {
+    /// This matrix `[T, C]` with some rows of another, `[n, C]`, in the place of its own: both in f32.
+    ///
+    /// - Parameters:
+    ///   - positions: the rows that are replaced, each once.
+    ///   - source: where the new rows come from.
+    ///   - rows: the row of `source` for each position.
+    /// - Returns: `[T, C]`. Gradient: to `source` that of the replaced rows, added in their order; to this matrix that of the rest.
+    public func replacingRows(_ positions: [Int32], with source: Tensor, rows: [Int32]) -> Tensor {
+        precondition(
+            columns == source.columns && positions.count == rows.count,
+            "\(positions.count) rows of shape \(shape) from \(rows.count) of shape \(source.shape)")
+        let out = copied()
+        for (position, row) in zip(positions, rows) {
+            out.writeRows(Int(row)..<Int(row) + 1, of: source, at: Int(position))
+        }
+        let (sourceShape, wantsOwn) = (source.shape, isTracked)
+        return out.recorded(from: [self, source]) { dout in
+            // In the forward pass this was: out[position] = source[row], all other rows as they were.
+            let dsource = Tensor.zeros(sourceShape, device: dout.device)
+            for (position, row) in zip(positions, rows) {
+                dsource[rows: Int(row)..<Int(row) + 1].addInPlace(dout[rows: Int(position)..<Int(position) + 1])
+            }
+            guard wantsOwn else { return [nil, dsource] }
+            let (dself, nothing) = (dout.copied(), Tensor.zeros([1, dout.columns], device: dout.device))
+            for position in positions { dself.writeRows(0..<1, of: nothing, at: Int(position)) }
+            return [dself, dsource]
+        }
+    }
+}

@@ -40,6 +40,27 @@ VARIANTS = {
     "dora-rslora": dict(
         r=4, lora_alpha=6, use_dora=True, use_rslora=True, target_modules=["q_proj", "o_proj", "up_proj"],
         rank_pattern={"q_proj": 2}),
+    # The tied head keeps the weight of the base in all but the `tied` variants.
+    "bias-all": dict(r=4, lora_alpha=8, target_modules=["q_proj", "o_proj"], bias="all"),
+    "bias-lora": dict(r=4, lora_alpha=8, target_modules=["q_proj", "o_proj"], bias="lora_only"),
+    "embedding": dict(r=4, lora_alpha=8, target_modules=["embed_tokens", "q_proj"]),
+    "embedding-head": dict(
+        r=4, lora_alpha=8, use_rslora=True, target_modules=["embed_tokens", "lm_head"], rank_pattern={"lm_head": 3}),
+    "embedding-tied": dict(r=4, lora_alpha=8, target_modules=["embed_tokens", "q_proj"], ensure_weight_tying=True),
+    "saved-head": dict(r=4, lora_alpha=8, target_modules=["q_proj"], modules_to_save=["lm_head", "norm"]),
+    "saved-embedding": dict(
+        r=4, lora_alpha=8, target_modules=ALL_LINEAR, modules_to_save=["embed_tokens", "layers.1.mlp"]),
+    "saved-tied": dict(
+        r=4, lora_alpha=8, target_modules=["q_proj"], modules_to_save=["embed_tokens", "lm_head"],
+        ensure_weight_tying=True),
+    "tokens": dict(r=4, lora_alpha=8, target_modules=["q_proj"], trainable_token_indices=[42, 7, 300]),
+    "tokens-apart": dict(
+        r=4, lora_alpha=8, target_modules=["q_proj"],
+        trainable_token_indices={"embed_tokens": [42, 7], "lm_head": [7, 8, 9]}),
+    "pissa": dict(r=4, lora_alpha=6, target_modules=["q_proj", "k_proj", "down_proj"], init_lora_weights="pissa"),
+    "olora": dict(
+        r=4, lora_alpha=6, use_rslora=True, target_modules=["q_proj", "k_proj", "down_proj"],
+        init_lora_weights="olora"),
     # PEFT's modules for the family.
     "ia3": dict(method=IA3Config),
     "ia3-named": dict(
@@ -62,6 +83,8 @@ def make_adapter(model, name: str, base: str, a_std: float, b_std: float, method
                 parameter.mul_(1 + seeded(f"{name}/{key}", parameter.shape, std=0.3))
             elif "lora_" in key:
                 parameter.copy_(seeded(f"{name}/{key}", parameter.shape, std=a_std if "lora_A" in key else b_std))
+            elif parameter.requires_grad:
+                parameter.add_(seeded(f"{name}/{key}", parameter.shape, std=0.05))
     return adapted
 
 
@@ -78,7 +101,8 @@ def on_and_merged(base, folder: pathlib.Path, sequences: list[list[int]]) -> dic
         name.removeprefix("base_model.model."): (
             {"r": module.r["default"], "scaling": module.scaling["default"]} if hasattr(module, "lora_A")
             else {"is_feedforward": module.is_feedforward})
-        for name, module in adapted.named_modules() if hasattr(module, "lora_A") or hasattr(module, "ia3_l")}
+        for name, module in adapted.named_modules()
+        if "default" in getattr(module, "r", {}) or hasattr(module, "ia3_l")}
     on = [token_log_probabilities(adapted, tokens) for tokens in sequences]
     merged = adapted.merge_and_unload()
     return {"modules": modules, "adapted": on,

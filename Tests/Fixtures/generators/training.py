@@ -8,8 +8,9 @@ import tempfile
 
 import torch
 from datasets import Dataset
-from peft import PeftModel
+from peft import LoraConfig, PeftModel, get_peft_model
 from peft.optimizers import create_loraplus_optimizer
+from peft.utils.other import TrainableTokensWrapper
 from transformers import AutoTokenizer, get_scheduler
 from trl import SFTConfig, SFTTrainer
 
@@ -65,6 +66,10 @@ SMOLLM2_RUNS = ["all", "assistant"]
 METHOD_RUNS = {
     "dora": ("dora", {}), "ia3": ("ia3", {}),
     "loraplus": ("dora", {"loraplus_lr_ratio": 16.0, "loraplus_lr_embedding": 1e-5, "weight_decay": 0.1, **COSINE}),
+    "embedding": ("embedding", {}), "saved": ("saved-head", {}), "tokens": ("tokens", {}),
+    # New adapters, whose start PEFT takes off the weights.
+    "pissa": (dict(r=4, lora_alpha=6, target_modules=ALL_LINEAR, init_lora_weights="pissa"), {}),
+    "olora": (dict(r=4, lora_alpha=6, target_modules=ALL_LINEAR, init_lora_weights="olora"), {}),
     # No adapter: the model's own weights whose names match one of the expressions.
     "partly": (None, {"trainable": [r".*norm\.weight", r"model\.layers\.1\.mlp\..*"], "weight_decay": 0.1}),
 }
@@ -78,12 +83,20 @@ def use_training_template(tokenizer, template: str) -> None:
     tokenizer.chat_template = template
 
 
-def train(model, start: pathlib.Path | None, tokenizer, rows: str, options: dict, final: pathlib.Path | None) -> dict:
+def train(model, start: pathlib.Path | dict | None, tokenizer, rows: str, options: dict, final: pathlib.Path | None) -> dict:
     settings = {
         "learning_rate": 1e-3, "warmup_steps": 0, "weight_decay": 0.0, "max_grad_norm": 1.0, "max_length": 1024,
         "per_device_train_batch_size": 2, "gradient_accumulation_steps": 1, "assistant_only_loss": False, **options}
     patterns = settings.pop("trainable", [])
-    adapted = PeftModel.from_pretrained(model, start, is_trainable=True) if start else model
+    adapted = model
+    if isinstance(start, dict):
+        adapted = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", **start))
+    elif start:
+        adapted = PeftModel.from_pretrained(model, start, is_trainable=True)
+    for module in adapted.modules():
+        # TRL asks PEFT's wrapper of the head for a bias, which it does not pass on.
+        if isinstance(module, TrainableTokensWrapper):
+            module.bias = None
     for name, parameter in model.named_parameters() if patterns else []:
         parameter.requires_grad = any(re.fullmatch(pattern, name) for pattern in patterns)
     loraplus = {key: settings.pop(key) for key in list(settings) if key.startswith("loraplus")}
@@ -148,9 +161,10 @@ def train_all(folder: pathlib.Path) -> None:
 def train_methods(folder: pathlib.Path) -> None:
     source = FIXTURES / "models" / "tiny-llama"
     for name, (start, options) in METHOD_RUNS.items():
+        start = FIXTURES / "adapters" / "tiny-llama" / start if isinstance(start, str) else start
         write_json(folder / f"tiny-{name}.json", train(
-            load_model(source), start and FIXTURES / "adapters" / "tiny-llama" / start,
-            AutoTokenizer.from_pretrained(source), "rows", {**CONSTANT, **options}, folder / f"tiny-{name}.safetensors"))
+            load_model(source), start, AutoTokenizer.from_pretrained(source), "rows", {**CONSTANT, **options},
+            None if isinstance(start, dict) else folder / f"tiny-{name}.safetensors"))
 
 
 OPTIMIZERS = [
