@@ -103,9 +103,21 @@ final class Console {
             + "over \(grouped(result.tokens)) tokens in \(grouped(result.rows)) rows"
     }
 
+    /// `72.0 % ± 2.8 of 250 pairs the right way round, margin 1.234 ± 0.120 nats by implicit_reward`
+    static func text(of result: PairEvaluation) -> String {
+        "\(decimals(100 * result.accuracy, 1)) % ± \(decimals(100 * result.accuracyStandardError, 1)) "
+            + "of \(grouped(result.pairs)) pairs the right way round, margin \(decimals(result.margin, 3)) "
+            + "± \(decimals(result.marginStandardError, 3)) nats by \(result.score.rawValue)"
+    }
+
     static func text(of report: EvaluationReport) -> String {
         let when = report.step == 0 ? "before training" : "after step \(report.step)"
-        return "\(when): perplexity \(decimals(report.perplexity, 3)) ± \(decimals(report.perplexityStandardError, 3)) "
+        let rewards = [
+            report.margin.map { "loss \(decimals(report.loss, 4)), reward margin \(decimals($0, 4))" },
+            report.accuracy.map { "\(decimals(100 * $0, 1)) % of pairs the right way round" },
+        ].compactMap { $0.map { $0 + ", " } }.joined()
+        return
+            "\(when): \(rewards)perplexity \(decimals(report.perplexity, 3)) ± \(decimals(report.perplexityStandardError, 3)) "
             + "over \(grouped(report.tokens)) tokens"
     }
 

@@ -101,6 +101,7 @@ extension Inspection {
                 }.joined())
         }
         lines += summary
+        lines += remarks.map { "note: \($0)" }
         lines += problems.map { "problem: \($0)" }
         return lines.joined(separator: "\n") + "\n"
     }

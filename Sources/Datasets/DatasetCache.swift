@@ -11,14 +11,6 @@ struct DatasetCache {
     /// Changes when the layout of the file or the meaning of any option does.
     private static let version = "graft tokens 2"
 
-    /// `$XDG_CACHE_HOME/graft/datasets`, or `~/.cache/graft/datasets`; nil where there is no home.
-    static var defaultFolder: String? {
-        let environment = ProcessInfo.processInfo.environment
-        if let cache = environment["XDG_CACHE_HOME"], cache.hasPrefix("/") { return cache + "/graft/datasets" }
-        guard let home = environment["HOME"], !home.isEmpty else { return nil }
-        return home + "/.cache/graft/datasets"
-    }
-
     /// The key of a source: its bytes, how they are read, tokenizer, template and options.
     static func key(_ source: DatasetSource, _ tokenizer: RowTokenizer) throws -> String {
         let hash = ContentHash()
@@ -114,6 +106,22 @@ struct DatasetCache {
             try store.preferences.labels.withUnsafeBytes(put)
             try store.preferences.margins.withUnsafeBytes(put)
             try sink.write(hash.hexadecimal)
+        }
+    }
+}
+
+extension CachePolicy {
+    /// The folder for things of a kind: `$XDG_CACHE_HOME/graft/<kind>`, `~/.cache/graft/<kind>`, or the user's own folder; nil where
+    /// nothing is kept or there is no home.
+    public func folder(for kind: String) -> String? {
+        switch self {
+        case .none: return nil
+        case .folder(let path): return path
+        case .standard:
+            let environment = ProcessInfo.processInfo.environment
+            if let cache = environment["XDG_CACHE_HOME"], cache.hasPrefix("/") { return cache + "/graft/\(kind)" }
+            guard let home = environment["HOME"], !home.isEmpty else { return nil }
+            return home + "/.cache/graft/\(kind)"
         }
     }
 }

@@ -42,6 +42,8 @@ public struct Inspection: Sendable {
     public var batches: Int?
     /// What makes the data unfit to train on, as sentences. Where there is one, the command ends with a non-zero code.
     public var problems: [String]
+    /// What else is worth knowing of how the rows will be trained, as sentences.
+    public var remarks: [String] = []
 
     /// Looks at a dataset.
     ///

@@ -66,13 +66,9 @@ public struct TokenizedDataset: Sendable {
     private static func store(_ reader: SourceReader, _ policy: CachePolicy, _ notes: inout [String]) throws
         -> TokenStore
     {
-        let folder: String? =
-            switch policy {
-            case .standard: DatasetCache.defaultFolder
-            case .folder(let path): path
-            case .none: nil
-            }
-        guard let folder, let key = try? DatasetCache.key(reader.source, reader.tokenizer) else {
+        guard let folder = policy.folder(for: "datasets"),
+            let key = try? DatasetCache.key(reader.source, reader.tokenizer)
+        else {
             return try read(reader)
         }
         let cache = DatasetCache(folder: folder)

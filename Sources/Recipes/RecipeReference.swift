@@ -32,7 +32,9 @@ public struct RecipeReference: Equatable, Sendable {
         + keys(of: IA3Settings.self, method: "type: ia3").filter { IA3Settings.ownKeys.contains($0.name) }
         + keys(of: DatasetSettings.self)
         + [type(in: SFTSettings.name, ObjectiveSettings.types, "The method.")]
-        + keys(of: SFTSettings.self, method: "type: sft")
+        + keys(of: SFTSettings.self, method: "type: sft") + keys(of: DPOSettings.self, method: "type: dpo")
+        + keys(of: KTOSettings.self, method: "type: kto") + keys(of: CPOSettings.self, method: "type: cpo")
+        + keys(of: ORPOSettings.self, method: "type: orpo")
         + keys(of: OptimizerSettings.self) + keys(of: TrainingSettings.self) + keys(of: OutputSettings.self)
 
     /// The keys as Markdown, a table for each section.
@@ -40,7 +42,11 @@ public struct RecipeReference: Equatable, Sendable {
         sections.map { section in
             let rows = keys.filter { $0.section == section.name }.map { key in
                 let value = key.defaultValue.map { $0 == "null" ? "" : "`\($0)`" } ?? "required"
-                return "| `\(key.name)` | \(key.kind.replacing("|", with: "\\|")) | \(value) | \(key.summary) |"
+                // Methods of one section may have a key each of the same name.
+                let isShared = keys.contains { $0.path == key.path && $0.method != key.method }
+                let method = isShared ? key.method.map { " (\($0))" } ?? "" : ""
+                return
+                    "| `\(key.name)`\(method) | \(key.kind.replacing("|", with: "\\|")) | \(value) | \(key.summary) |"
             }
             return "**`\(section.name)`** \(section.summary)\n\n| key | value | default | |\n|---|---|---|---|\n"
                 + rows.joined(separator: "\n")

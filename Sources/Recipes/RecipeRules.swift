@@ -27,10 +27,11 @@ struct RecipeRules {
         try checkTrainable(recipe)
         try checkStream(recipe)
         try checkEvaluation(recipe)
+        try checkObjective(recipe)
         if case .lora(let settings) = recipe.adapter { try checkLoRA(settings.configuration) }
     }
 
-    private func fault(_ key: String, _ message: String, hint: String? = nil) -> InputError {
+    func fault(_ key: String, _ message: String, hint: String? = nil) -> InputError {
         (places[key] ?? RecipePlace(file: file)).fault(message, hint: hint)
     }
 

@@ -71,22 +71,31 @@ public struct StepReport: Sendable {
 public struct EvaluationReport: Sendable {
     /// The optimizer step after which it was done; 0 before training.
     public var step: Int
-    /// The mean negative log-probability of a token.
+    /// What training makes smaller.
     public var loss: Double
-    /// exp(loss).
+    /// `exp` of the mean negative log-probability of a token; of preferences, in the chosen or desirable answers.
     public var perplexity: Double
     /// The standard error of that, clustered by row.
     public var perplexityStandardError: Double
     /// Tokens that were predicted.
     public var tokens: Int
+    /// The share of pairs whose chosen answer has the higher reward; nil where there are no rewards.
+    public var accuracy: Double?
+    /// By how much, in the mean; nil where there are no rewards.
+    public var margin: Double?
 
     /// Describes an evaluation.
-    public init(step: Int, loss: Double, perplexity: Double, perplexityStandardError: Double, tokens: Int) {
+    public init(
+        step: Int, loss: Double, perplexity: Double, perplexityStandardError: Double, tokens: Int,
+        accuracy: Double? = nil, margin: Double? = nil
+    ) {
         self.step = step
         self.loss = loss
         self.perplexity = perplexity
         self.perplexityStandardError = perplexityStandardError
         self.tokens = tokens
+        self.accuracy = accuracy
+        self.margin = margin
     }
 }
 

@@ -17,7 +17,11 @@ public struct EvaluationResult: Equatable, Sendable {
     public var rows: Int
     /// The rows left out because nothing in them is predicted.
     public var skipped: Int
+    /// What the objective makes of the rows besides, under the names of its metrics; `loss` is what it minimises.
+    public var metrics: [String: Double] = [:]
 
+    /// What training minimises: the objective's own loss, or ``nll``.
+    public var loss: Double { metrics["loss"] ?? nll }
     /// `exp(nll)`.
     public var perplexity: Double { exp(nll) }
     /// The error of the perplexity to first order: `perplexity · error(nll)`.
@@ -44,11 +48,12 @@ public struct EvaluationResult: Equatable, Sendable {
     /// The numbers under the names of the command line's JSON. What is not a number is null.
     public var json: JSON {
         func value(_ number: Double) -> JSON { number.isFinite ? .number(number) : .null }
-        return [
-            "nll": value(nll), "nll_standard_error": value(nllStandardError), "perplexity": value(perplexity),
-            "perplexity_standard_error": value(perplexityStandardError), "tokens": .integer(tokens),
-            "rows": .integer(rows), "skipped": .integer(skipped),
+        let members: [(String, JSON)] = [
+            ("nll", value(nll)), ("nll_standard_error", value(nllStandardError)), ("perplexity", value(perplexity)),
+            ("perplexity_standard_error", value(perplexityStandardError)), ("tokens", .integer(tokens)),
+            ("rows", .integer(rows)), ("skipped", .integer(skipped)),
         ]
+        return JSON(members: members + metrics.sorted { $0.key < $1.key }.map { ($0.key, value($0.value)) })
     }
 
     /// Reads back what ``json`` wrote; nil where it is something else.
@@ -61,6 +66,10 @@ public struct EvaluationResult: Equatable, Sendable {
         self.tokens = tokens
         self.rows = rows
         self.skipped = skipped
+        let own: Set = [
+            "nll", "nll_standard_error", "perplexity", "perplexity_standard_error", "tokens", "rows", "skipped",
+        ]
+        for (name, value) in json.object ?? [:] where !own.contains(name) { metrics[name] = value.number ?? .nan }
     }
 }
 
@@ -83,26 +92,15 @@ public struct Evaluator {
     /// - Parameter examples: what is scored.
     /// - Returns: a list for each example; empty where nothing in it is predicted.
     public func logProbabilities(_ examples: [Example]) -> [[Float]] {
-        var results = [[Float]](repeating: [], count: examples.count)
-        var start = 0
-        while start < examples.count {
-            var end = start
-            var tokens = 0
-            while end < examples.count, end == start || tokens + examples[end].tokens.count <= Self.tokensPerBatch {
-                tokens += examples[end].tokens.count
-                end += 1
-            }
-            let batch = TokenRows(Array(examples[start..<end]))
-            if !batch.targets.isEmpty {
-                let context = ForwardContext(batch.layout, adapters: adapters)
-                let scores = model.score(batch.tokens, rows: batch.rows, targets: batch.targets, context).scores
-                for (example, logp) in zip(batch.examples, scores.logProbabilities) {
-                    results[start + example].append(logp)
-                }
-            }
-            start = end
+        examples.parts(ofTokens: Self.tokensPerBatch).flatMap { part in
+            var results = [[Float]](repeating: [], count: part.count)
+            let batch = TokenRows(part)
+            guard !batch.targets.isEmpty else { return results }
+            let context = ForwardContext(batch.layout, adapters: adapters)
+            let scores = model.score(batch.tokens, rows: batch.rows, targets: batch.targets, context).scores
+            for (example, logp) in zip(batch.examples, scores.logProbabilities) { results[example].append(logp) }
+            return results
         }
-        return results
     }
 
     /// The mean over all targets, with errors clustered by row.

@@ -166,9 +166,9 @@ public final class TrainingLoop {
     private func evaluate() throws -> Bool {
         guard let result = try hooks.evaluate?() else { return false }
         let isBest =
-            result.nll.isFinite && state.best.map { result.nll < $0.loss - options.earlyStoppingThreshold } ?? true
+            result.loss.isFinite && state.best.map { result.loss < $0.loss - options.earlyStoppingThreshold } ?? true
         if isBest {
-            state.best = .init(loss: result.nll, step: state.step)
+            state.best = .init(loss: result.loss, step: state.step)
             state.evaluationsSinceBest = 0
         } else {
             state.evaluationsSinceBest += 1

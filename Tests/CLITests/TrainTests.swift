@@ -169,10 +169,14 @@ import Testing
         let recipes = Locations.files(under: "Recipes", ending: ".yaml")
         #expect(recipes.count >= 2)
         let run = try TinyRun()
+        try run.folder.write(PreferenceTests.pairs(24), to: "pairs.jsonl")
         for recipe in recipes {
+            let learnsToAnswer = try String(contentsOfFile: Locations.inRepository(recipe), encoding: .utf8).contains(
+                "type: sft\n")
             let settings = [
-                "model.path=model", "dataset.train=rows.jsonl", "dataset.max_length=64", "dataset.tokens_per_batch=128",
-                "training.max_steps=2", "output.path=\(recipe)",
+                "model.path=model", "dataset.train=\(learnsToAnswer ? "rows" : "pairs").jsonl", "dataset.max_length=64",
+                "dataset.rows_per_batch=null", "dataset.tokens_per_batch=128", "training.max_steps=2",
+                "output.path=\(recipe)",
             ]
             let result = try await run.graft(
                 ["train", Locations.inRepository(recipe)] + settings.flatMap { ["--set", $0] })

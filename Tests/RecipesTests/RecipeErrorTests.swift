@@ -107,8 +107,10 @@ struct BadRecipe: CustomTestStringConvertible, Sendable {
             overrides: ["model.double_quant=2"],
             expected: "--set model.double_quant=2: `model.double_quant` must be true or false, not 2"),
         BadRecipe(
-            overrides: ["objective.type=dpo"],
-            expected: "--set objective.type=dpo: there is no `objective.type: dpo`. this version has `sft`"),
+            overrides: ["objective.type=ppo"],
+            expected:
+                "--set objective.type=ppo: there is no `objective.type: ppo`. this version has `sft`, `dpo`, `kto`, `cpo`, `orpo`"
+        ),
         BadRecipe(
             overrides: ["adapter.r=4"],
             expected: "--set adapter.r=4: `adapter.type` is missing. this version has `lora`, `ia3`"),

@@ -81,10 +81,8 @@ extension Commands {
         var options = try recipe.trainingOptions(totalSteps: steps + 1)
         options.evaluationSteps = nil
         options.saveSteps = nil
-        let objective: any Objective =
-            switch recipe.objective {
-            case .sft: SFT(session.model)
-            }
+        let reference = try PreferenceReference(recipe, session, weights, data, observer: observer)
+        let objective = recipe.objective(of: session.model, reference: reference?.model)
         _ = try TrainingLoop(
             model: session.model, adapters: weights.active, objective: objective,
             optimizer: recipe.optimizer.makeOptimizer(), batches: data.makeBatches(),

@@ -8,5 +8,7 @@ public enum Commands {}
 
 /// What an evaluation measured, as ``Commands`` hand it out.
 public typealias EvaluationResult = Trainers.EvaluationResult
+/// What ``Commands/evaluatePairs(_:adapters:options:observer:)`` measures.
+public typealias PairEvaluation = Trainers.PairEvaluation
 /// What a run would train on, as ``Commands/inspect(_:rows:)`` hands it out.
 public typealias Inspection = Datasets.Inspection

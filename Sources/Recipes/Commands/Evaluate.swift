@@ -32,14 +32,21 @@ public struct ScoringOptions: Sendable {
     /// The length that rows are cut at where no other was asked for.
     static let defaultLength = 2048
 
-    func rows(for session: ModelSession, observer: RunObserver) throws -> EvaluationRows {
+    /// Where rows are cut.
+    func length(for session: ModelSession) throws -> Int {
         let longest = session.model.configuration.maximumPositions
         guard (maxLength ?? 0) <= longest else {
             throw InputError("--max-length \(maxLength ?? 0): the model reads \(longest) tokens at most")
         }
+        let length = maxLength ?? min(longest, Self.defaultLength)
+        guard length >= 2 else { throw InputError("max-length \(length): two tokens are the least that can be scored") }
+        return length
+    }
+
+    func rows(for session: ModelSession, observer: RunObserver) throws -> EvaluationRows {
         let rows = try EvaluationRows(
             DatasetSource(data), tokenizer: session.tokenizer, renderer: session.renderer,
-            maxLength: maxLength ?? min(longest, Self.defaultLength), stride: stride, trainOn: trainOn)
+            maxLength: length(for: session), stride: stride, trainOn: trainOn)
         rows.notes.sorted { $0.key < $1.key }.forEach { observer(.note("\($0.value) rows: \($0.key)")) }
         if rows.skipped > 0 { observer(.note("\(rows.skipped) rows have nothing to score and are skipped")) }
         if rows.truncatedTokens > 0 {

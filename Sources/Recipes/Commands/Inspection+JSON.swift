@@ -22,6 +22,7 @@ extension Inspection {
             "turn_ending_share": .number(statistics.turnEndingShare),
             "packing_efficiency": packingEfficiency.map { .number($0) } ?? nil,
             "batches": batches.map { .integer($0) } ?? nil, "problems": .array(problems.map { .string($0) }),
+            "remarks": .array(remarks.map { .string($0) }),
         ]
     }
 }

@@ -36,6 +36,8 @@ extension Commands {
             : try dataset.plan(
                 size: recipe.dataset.batchSize, shuffle: recipe.dataset.shuffle, seed: UInt64(recipe.training.seed),
                 accumulation: recipe.training.gradientAccumulationSteps)
-        return Inspection(dataset, tokenizer: session.tokenizer, plan: plan, rows: rows)
+        var inspection = Inspection(dataset, tokenizer: session.tokenizer, plan: plan, rows: rows)
+        inspection.remarks = recipe.objective.remarks
+        return inspection
     }
 }

@@ -22,6 +22,11 @@ func takeType(from entries: inout [RecipeNode.Entry], of section: RecipeNode.Ent
     let node = entries.remove(at: index).value
     let type = try String(reading: node, as: keyPath)
     guard types.contains(type) else {
+        if type == "simpo", types.contains("cpo") {
+            throw node.place.fault(
+                "there is no `\(keyPath): simpo`",
+                hint: "SimPO is `type: cpo` with `loss_type: simpo` and `cpo_alpha: 0`")
+        }
         throw node.place.fault("there is no `\(keyPath): \(type)`", hint: "this version has \(known)")
     }
     return type

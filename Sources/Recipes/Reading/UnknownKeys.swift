@@ -69,6 +69,12 @@ private let foreignNames: [String: String] = [
     "loss": "`objective.type`", "stage": "`objective.type`", "rl": "`objective.type`",
     "assistant_only_loss": "`objective.train_on: assistant`",
     "completion_only_loss": "`objective.train_on: completion`",
+    "rpo_alpha": "`objective.loss_type: [sigmoid, sft]` with `objective.loss_weights`",
+    "pref_ftx": "`objective.loss_type: [sigmoid, sft]` with `objective.loss_weights`",
+    "pref_beta": "`objective.beta`", "dpo_beta": "`objective.beta`", "pref_loss": "`objective.loss_type`",
+    "ref_model": "`objective.reference`", "ref_model_name_or_path": "`objective.reference`",
+    "reference_free": "`objective.type: cpo` or `orpo`",
+    "kto_chosen_weight": "`objective.desirable_weight`", "kto_rejected_weight": "`objective.undesirable_weight`",
     "train_on_inputs": "`objective.train_on: all`", "train_on_prompt": "`objective.train_on: all`",
     // The optimizer.
     "optim": "`optimizer.type`", "optimizer_type": "`optimizer.type`", "lr": "`optimizer.learning_rate`",

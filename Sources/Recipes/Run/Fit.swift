@@ -12,12 +12,15 @@ struct Fit {
     let session: ModelSession
     let weights: TrainedWeights
     let data: RunData
+    /// What of the reference model a resumed run must agree with.
+    let referenceIdentity: [String: String]
 
     private var recipe: Recipe { run.recipe }
 
     func callAsFunction(_ objective: any Objective) throws -> RunSummary {
         let steps = data.totalSteps
-        let identity = try RunIdentity(recipe, session, baseHash: weights.baseHash)
+        let identity = try RunIdentity(
+            recipe, session, baseHash: weights.baseHash, reference: referenceIdentity)
         let optimizer = recipe.optimizer.makeOptimizer()
         let parameters = session.model.trainableParameters()
         if let checkpoint = folder.checkpoint { try restore(checkpoint, identity, steps, parameters, optimizer) }
@@ -25,7 +28,9 @@ struct Fit {
         try folder.write(recipe.resolved, to: "recipe.resolved.yaml")
         let evaluations = try EvaluationLog(folder)
         run.observer(.started(outline(steps, parameters)))
-        if folder.checkpoint == nil, let result = evaluate() { try record(result, step: 0, as: "before", evaluations) }
+        if folder.checkpoint == nil, let result = evaluate(objective) {
+            try record(result, step: 0, as: "before", evaluations)
+        }
 
         let loop = try makeLoop(objective, optimizer, evaluations, identity, steps)
         if try loop.run() == .interrupted {
@@ -33,7 +38,7 @@ struct Fit {
                 signal: run.stopSignal() ?? 15, checkpoint: "\(folder.checkpoints)/step-\(loop.state.step)")
         }
         try keepBest(loop.state, parameters, optimizer)
-        if let result = evaluate() { try record(result, step: loop.state.step, as: "after", evaluations) }
+        if let result = evaluate(objective) { try record(result, step: loop.state.step, as: "after", evaluations) }
         try weights.save(to: folder, session)
         run.observer(.saved(path: folder.path))
         return RunSummary(
@@ -51,7 +56,7 @@ struct Fit {
                 try log.append(metrics.json)
                 run.observer(.step(StepReport(metrics, steps: steps)))
             },
-            evaluate: data.evaluation.isEmpty ? nil : { evaluate() },
+            evaluate: data.evaluation.isEmpty ? nil : { evaluate(objective) },
             didEvaluate: { step, result, _ in try record(result, step: step, as: "step \(step)", evaluations) },
             save: { state in
                 try log.sync()
@@ -94,9 +99,9 @@ struct Fit {
         run.observer(.note("the weights after step \(best.step), the best evaluation, are saved"))
     }
 
-    private func evaluate() -> EvaluationResult? {
+    private func evaluate(_ objective: any Objective) -> EvaluationResult? {
         guard !data.evaluation.isEmpty else { return nil }
-        return Evaluator(session.model, adapters: weights.active).evaluate(data.evaluation)
+        return objective.evaluate(data.evaluation, adapters: weights.active)
     }
 
     private func record(_ result: EvaluationResult, step: Int, as name: String, _ log: EvaluationLog) throws {
@@ -123,7 +128,8 @@ extension StepReport {
 extension EvaluationReport {
     init(_ result: EvaluationResult, step: Int) {
         self.init(
-            step: step, loss: result.nll, perplexity: result.perplexity,
-            perplexityStandardError: result.perplexityStandardError, tokens: result.tokens)
+            step: step, loss: result.loss, perplexity: result.perplexity,
+            perplexityStandardError: result.perplexityStandardError, tokens: result.tokens,
+            accuracy: result.metrics["rewards/accuracies"], margin: result.metrics["rewards/margins"])
     }
 }

@@ -27,11 +27,12 @@ struct Run {
         let session = try ModelSession(recipe.model, trainable: recipe.training.trainableParameters, observer: observer)
         let weights = try TrainedWeights(recipe, session)
         let data = try RunData(recipe, session, observer: observer)
-        let fit = Fit(run: self, folder: folder, session: session, weights: weights, data: data)
-        let summary =
-            switch recipe.objective {
-            case .sft: try fit(SFT(session.model))
-            }
+        recipe.objective.remarks.forEach { observer(.note($0)) }
+        let reference = try PreferenceReference(recipe, session, weights, data, observer: observer)
+        let fit = Fit(
+            run: self, folder: folder, session: session, weights: weights, data: data,
+            referenceIdentity: reference?.identity ?? [:])
+        let summary = try fit(recipe.objective(of: session.model, reference: reference?.model))
         observer(.finished(path: folder.path, seconds: (ContinuousClock.now - start) / .seconds(1)))
         return summary
     }
@@ -48,10 +49,28 @@ struct Run {
         if let start = recipe.adapter?.initFrom {
             inputs.append(("adapter.init_from", start))
         }
+        if case .path(let path) = recipe.objective.reference?.model {
+            inputs.append(("objective.reference", path))
+        }
         for (key, path) in inputs where place(path) == output {
             throw InputError(
                 "`output.path` is `\(key)` too: the run would write over what it starts from", file: path,
                 hint: "Name another folder")
+        }
+    }
+}
+
+extension Recipe {
+    /// What a run makes smaller; `reference` is needed by the objectives that have one.
+    func objective(of model: CausalLM, reference: ReferenceModel?) -> any Objective {
+        let reference = reference ?? .model(model, adapters: [])
+        switch objective {
+        case .sft: return SFT(model)
+        case .dpo(let settings): return DPO(model, reference: reference, loss: settings.pairLoss)
+        case .kto(let settings):
+            return KTO(model, reference: reference, loss: settings.loss, maxLength: dataset.maxLength)
+        case .cpo(let settings): return CPO(model, loss: settings.loss)
+        case .orpo(let settings): return ORPO(model, loss: settings.loss)
         }
     }
 }

@@ -11,6 +11,8 @@ struct RunData {
     let rows: Int?
     /// Optimizer steps of the whole run.
     let totalSteps: Int
+    /// The training examples; empty where they are streamed.
+    let training: () -> [Example]
     /// The batches from the first step on.
     let makeBatches: () throws -> any BatchSource
 
@@ -48,6 +50,7 @@ struct RunData {
             accumulation: recipe.training.gradientAccumulationSteps)
         rows = dataset.count
         totalSteps = recipe.training.maxSteps ?? plan.totalSteps(epochs: Double(recipe.training.epochs))
+        training = { dataset.examples }
         makeBatches = { PlannedBatches(plan) { dataset[$0] } }
     }
 
@@ -59,6 +62,7 @@ struct RunData {
         evaluation = try recipe.evaluationExamples(session)
         rows = nil
         totalSteps = steps
+        training = { [] }
         makeBatches = {
             try StreamedSource(
                 StreamedBatches(
@@ -104,10 +108,10 @@ extension TokenizedDataset {
 
 extension Recipe {
     var tokenizingOptions: TokenizingOptions {
-        switch objective {
-        case .sft(let settings):
-            TokenizingOptions(trainOn: settings.trainOn, maxLength: dataset.maxLength, overflow: dataset.overflow)
-        }
+        var trainOn: TrainOn?
+        if case .sft(let settings) = objective { trainOn = settings.trainOn }
+        return TokenizingOptions(
+            trainOn: trainOn, maxLength: dataset.maxLength, overflow: dataset.overflow, purpose: objective.purpose)
     }
 
     fileprivate func read(_ sources: [DatasetSource], _ session: ModelSession) throws -> TokenizedDataset {

@@ -10,18 +10,22 @@ struct RunIdentity {
         "model.path", "dataset.cache", "training.threads", "training.eval_steps", "training.max_steps",
         "training.epochs",
         "training.early_stopping_patience", "training.early_stopping_threshold", "training.keep_best",
+        "objective.precompute_ref_log_probs",
     ]
 
     /// Each part under its key.
     let parts: [String: String]
 
-    init(_ recipe: Recipe, _ session: ModelSession, baseHash: String) throws {
+    init(
+        _ recipe: Recipe, _ session: ModelSession, baseHash: String, reference: [String: String] = [:]
+    ) throws {
         var parts = recipe.entries.reduce(into: [String: String]()) { parts, entry in
             if !Self.free.contains(entry.keyPath), !entry.keyPath.hasPrefix("output.") {
                 parts[entry.keyPath] = entry.value
             }
         }
         parts["the base model's weights"] = baseHash
+        parts.merge(reference) { $1 }
         parts["the tokenizer"] = session.tokenizer.contentHash
         parts["the chat template"] = session.templateHash
         for source in recipe.dataset.sources + (recipe.dataset.evaluationSource.map { [$0] } ?? []) {

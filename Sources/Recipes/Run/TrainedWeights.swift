@@ -49,6 +49,14 @@ struct TrainedWeights {
         }
     }
 
+    /// Whether the model without its adapters stays as it was: nothing of its own is trained.
+    func keepsBase(_ session: ModelSession) -> Bool {
+        configuration != nil
+            && session.model.trainableParameters().allSatisfy {
+                $0.path.split(separator: ".").contains { $0 == Self.name }
+            }
+    }
+
     /// Writes the adapter as PEFT does, or the model as a Hugging Face folder, with the tokenizer and template beside it.
     func save(to folder: RunFolder, _ session: ModelSession) throws {
         guard let configuration else {

@@ -4,14 +4,26 @@ import Datasets
 public enum ObjectiveSettings: Equatable, Sendable {
     /// Supervised fine-tuning.
     case sft(SFTSettings)
+    /// Direct preference optimisation and its family.
+    case dpo(DPOSettings)
+    /// Answers that are desirable or not.
+    case kto(KTOSettings)
+    /// Contrastive preference optimisation, and SimPO.
+    case cpo(CPOSettings)
+    /// Odds-ratio preference optimisation.
+    case orpo(ORPOSettings)
 }
 
 extension ObjectiveSettings {
-    static let types = ["sft"]
+    static let types = ["sft", "dpo", "kto", "cpo", "orpo"]
 
     init(reading section: RecipeNode.Entry) throws {
         var keys = try sectionEntries(section)
         switch try takeType(from: &keys, of: section, types: Self.types) {
+        case "dpo": self = .dpo(try DPOSettings(reading: keys, of: section.place))
+        case "kto": self = .kto(try KTOSettings(reading: keys, of: section.place))
+        case "cpo": self = .cpo(try CPOSettings(reading: keys, of: section.place))
+        case "orpo": self = .orpo(try ORPOSettings(reading: keys, of: section.place))
         default: self = .sft(try SFTSettings(reading: keys, of: section.place))
         }
     }
@@ -19,7 +31,56 @@ extension ObjectiveSettings {
     var written: [RecipeNode.Entry] {
         switch self {
         case .sft(let settings): typeEntry("sft") + settings.written
+        case .dpo(let settings): typeEntry("dpo") + settings.written
+        case .kto(let settings): typeEntry("kto") + settings.written
+        case .cpo(let settings): typeEntry("cpo") + settings.written
+        case .orpo(let settings): typeEntry("orpo") + settings.written
         }
+    }
+
+    /// What rows are read for.
+    var purpose: RowPurpose {
+        switch self {
+        case .sft: .supervised
+        case .dpo, .cpo, .orpo: .pairs
+        case .kto: .labels
+        }
+    }
+
+    /// What change is measured against, where a method does that.
+    var reference: ReferenceSettings? {
+        switch self {
+        case .dpo(let settings): settings.reference
+        case .kto(let settings): settings.reference
+        case .sft, .cpo, .orpo: nil
+        }
+    }
+}
+
+extension ObjectiveSettings {
+    /// What is worth knowing before a run, as sentences.
+    var remarks: [String] {
+        switch self {
+        case .sft, .cpo, .orpo: return []
+        case .kto(let settings):
+            return settings.loss.type == .kto
+                ? [Self.coupled("the loss kto", "estimates a divergence in each batch")] : []
+        case .dpo(let settings):
+            var remarks: [String] = []
+            if let type = settings.lossType.first(where: \.couplesBatch) {
+                remarks.append(Self.coupled("the loss \(type.rawValue)", "sorts each batch"))
+            } else if settings.pairLoss.couplesBatch {
+                remarks.append(Self.coupled("the loss sft with use_weighting", "takes each batch's mean weight"))
+            }
+            if settings.loss.labelSmoothing > 0, !settings.lossType.contains(where: \.takesLabelSmoothing) {
+                remarks.append("none of the losses reads label_smoothing; robust is sigmoid with it")
+            }
+            return remarks
+        }
+    }
+
+    private static func coupled(_ loss: String, _ what: String) -> String {
+        "\(loss) \(what): batches of other sizes, and accumulation, give another step"
     }
 }
 

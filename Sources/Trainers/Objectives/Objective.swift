@@ -7,6 +7,8 @@ import Tensors
 /// An objective names its terms and counts them from masks alone, before any forward pass. The loop adds the counts of all
 /// micro-batches of an optimizer step and hands back one scale a term, so that accumulation is exact whatever the masks are.
 public protocol Objective {
+    /// Whether a batch's loss is more than the sum of those of its examples: then dividing a batch changes the step.
+    var isBatchCoupled: Bool { get }
     /// The number of things each term is a mean over, in this batch; one a term.
     func counts(_ batch: Batch) -> [Int]
     /// A batch in parts that hold at most so many tokens each where they can, and whose losses add up to that of the whole.
@@ -19,22 +21,32 @@ public protocol Objective {
     ///   - makeContext: the context of a forward pass over a layout.
     /// - Returns: the loss, a tensor of one element, and sums that become the step's metrics.
     func loss(_ batch: Batch, scale: [Double], _ makeContext: (SequenceLayout) -> ForwardContext) -> ObjectiveResult
+    /// What the model, with adapters active, makes of examples that it is not trained on.
+    func evaluate(_ examples: [Example], adapters: [String]) -> EvaluationResult
 }
 
 extension Objective {
-    /// Rows in order, as many to a pass as fit: for objectives whose rows do not depend on each other.
+    /// Examples that do not depend on each other.
+    public var isBatchCoupled: Bool { false }
+
+    /// Examples in order, as many to a pass as fit; all in one where they depend on each other.
     public func passes(over batch: Batch, tokens: Int) -> [Batch] {
-        var passes: [Batch] = []
-        var room = 0
-        for example in batch.examples {
-            if example.tokens.count > room {
-                passes.append(Batch(examples: []))
-                room = tokens
-            }
-            passes[passes.count - 1].examples.append(example)
-            room -= example.tokens.count
+        isBatchCoupled ? [batch] : batch.examples.parts(ofTokens: tokens).map(Batch.init(examples:))
+    }
+
+    /// The loss and its metrics over all examples, with the likelihood of those that are to be made probable.
+    public func evaluate(_ examples: [Example], adapters: [String]) -> EvaluationResult {
+        let scale = counts(Batch(examples: examples)).map { $0 == 0 ? 0 : 1 / Double($0) }
+        var sums = MetricSums()
+        var likelihoods: [(nll: Double, tokens: Int)] = []
+        for part in examples.parts(ofTokens: Evaluator.tokensPerBatch) {
+            let result = loss(Batch(examples: part), scale: scale) { ForwardContext($0, adapters: adapters) }
+            for (name, value) in result.sums { sums.add(name, value.sum, count: value.count) }
+            likelihoods += result.likelihoods
         }
-        return passes
+        var evaluation = EvaluationResult(rows: likelihoods, skipped: 0)
+        evaluation.metrics = sums.values.mapValues { $0.count == 0 ? 0 : $0.sum / $0.count }
+        return evaluation
     }
 }
 
@@ -44,4 +56,6 @@ public struct ObjectiveResult {
     public var loss: Tensor?
     /// By metric: sum and count over the batch; the step's metric is the ratio of the totals.
     public var sums: [String: (sum: Double, count: Double)]
+    /// Of each example that is to be made probable: its negative log-likelihood and tokens, for evaluation.
+    public var likelihoods: [(nll: Double, tokens: Int)] = []
 }

@@ -34,4 +34,9 @@ public struct SFT: Objective {
                 "mean_token_accuracy": (total(scores.hits), count),
             ])
     }
+
+    /// The likelihood of the targets, with errors clustered by row.
+    public func evaluate(_ examples: [Example], adapters: [String]) -> EvaluationResult {
+        Evaluator(model, adapters: adapters).evaluate(examples)
+    }
 }
