@@ -1,7 +1,8 @@
 import Files
 import Tensors
 
-/// The folder of an adapter as PEFT keeps it: `adapter_config.json` and `adapter_model.safetensors`.
+/// The folder of an adapter as PEFT keeps it: `adapter_config.json` and `adapter_model.safetensors`. A folder of mlx-lm's is read as if
+/// PEFT had written it.
 public struct AdapterFolder: Sendable {
     /// The folder.
     public let path: String
@@ -15,7 +16,7 @@ public struct AdapterFolder: Sendable {
     public let metadata: [String: String]
     /// What a user should hear of, though nothing is wrong: keys that this program does not know.
     public let notes: [String]
-    let weights: SafetensorsFile
+    let weights: AdapterTensors
 
     /// The name of the settings' file.
     public static let configurationName = "adapter_config.json"
@@ -27,9 +28,17 @@ public struct AdapterFolder: Sendable {
     /// - Throws: `InputError` where a file is missing or broken, or a setting is one that this program does not do.
     public init(_ path: String) throws {
         self.path = path
-        try Self.checkFiles(path)
+        try Self.checkFolder(path)
         let file = path + "/" + Self.configurationName
-        var reader = try PEFTReader(JSON(contentsOf: file), file: file)
+        let settings = try JSON(contentsOf: file)
+        if MLXAdapter.describes(settings) {
+            let adapter = try MLXAdapter(settings, folder: path)
+            do { try adapter.configuration.validate() } catch let fault as InputError { throw fault.inFile(file) }
+            (configuration, weights, metadata) = (adapter.configuration, adapter.tensors, adapter.tensors.metadata)
+            (baseModel, taskType, notes) = (adapter.baseModel, nil, [])
+            return
+        }
+        var reader = try PEFTReader(settings, file: file)
         guard let type = try reader.string("peft_type") else {
             throw reader.fault("peft_type", "peft_type is missing: it says what kind of adapter this is")
         }
@@ -44,11 +53,12 @@ public struct AdapterFolder: Sendable {
         notes =
             reader.unread.isEmpty
             ? [] : ["\(file): ignored keys that this program does not know: \(reader.unread.joined(separator: ", "))"]
-        weights = try SafetensorsFile(path + "/" + Self.weightsName)
+        try Self.checkWeights(path)
+        weights = AdapterTensors(try SafetensorsFile(path + "/" + Self.weightsName))
         metadata = weights.metadata
     }
 
-    private static func checkFiles(_ path: String) throws {
+    private static func checkFolder(_ path: String) throws {
         switch PathKind(path) {
         case .missing: throw InputError("no such folder", file: path)
         case .file: throw InputError("is a file; an adapter is a folder with \(configurationName)", file: path)
@@ -60,6 +70,9 @@ public struct AdapterFolder: Sendable {
                 "holds no adapter: there is no \(configurationName)", file: path,
                 hint: isModel ? "It looks like a model: name it as the model" : nil)
         }
+    }
+
+    private static func checkWeights(_ path: String) throws {
         guard case .file = PathKind(path + "/" + weightsName) else {
             let pickle = "adapter_model.bin"
             guard case .file = PathKind(path + "/" + pickle) else {

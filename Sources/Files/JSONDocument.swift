@@ -92,6 +92,9 @@ public struct JSONView {
     /// The value as a string, if it is one.
     public var string: String? { withUTF8 { String(decoding: $0, as: UTF8.self) } }
 
+    /// Whether it is null.
+    public var isNull: Bool { json_object_get_type(object) == json_type_null }
+
     /// The number of elements, if it is an array.
     public var count: Int? {
         json_object_get_type(object) == json_type_array ? Int(json_object_array_length(object)) : nil

@@ -88,6 +88,8 @@ struct SafetensorsHeader {
             InputError(message, file: path, place: place, hint: hint)
         }
         if name == "__metadata__" {
+            // mlx writes null for none.
+            if value.isNull { return }
             let isObject = try value.forEachMember { key, text in
                 guard let text = text.string else { throw fault("a value is not a string") }
                 metadata[String(decoding: key, as: UTF8.self)] = text

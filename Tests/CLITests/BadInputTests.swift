@@ -139,7 +139,7 @@ struct BadInput: Sendable, CustomTestStringConvertible {
         .command("export --model model --to ggml --output m", says: "ggml", "gguf-lora"),
         .command(
             "export --model model --to gguf --output m --type q8",
-            says: "`--type` must be one of f32, f16, bf16, q8_0, q4_0, q4_1, not `q8`. Did you mean `q8_0`?"),
+            says: "`--type` must be one of f32, f16, bf16, q8_0, q6_k, q5_1, q5_0,", "not `q8`. Did you mean `q8_0`?"),
         .command(
             "export --model model --to safetensors --output m --type q4_0",
             says: "`--type q4_0` is not written to safetensors. Its types are bf16, f32, f16"),

@@ -77,7 +77,7 @@ import Tokenizers
         }
     }
 
-    @Test("blocks are those that the gguf package makes", arguments: [GGUFStorage.q8_0, .q4_0, .q4_1])
+    @Test("blocks are those that the gguf package makes", arguments: [GGUFStorage.q8_0, .q4_0, .q4_1, .q5_0, .q5_1])
     func blocks(storage: GGUFStorage) throws {
         let golden = try SafetensorsFile(Locations.fixture("gguf/encoded.safetensors"))
         let values = Tensor(try golden.floats("values"), shape: [64, 96])

@@ -1,5 +1,6 @@
 import Adapters
 import Files
+import Foundation
 import Layers
 import Models
 import Recipes
@@ -67,6 +68,38 @@ import Testing
         #expect(
             try floats("blk.1.attn_q.weight.lora_b", of: file).values
                 == source.floats("base_model.model.model.layers.1.self_attn.q_proj.lora_B.weight"))
+    }
+
+    @Test(
+        "a method that a file of LoRA's factors cannot say is refused, and nothing is written",
+        arguments: [("dora", ExportTarget.ggufLoRA), ("dora-rslora", .ggufLoRA), ("ia3", .ggufLoRA), ("ia3", .mlx)])
+    func inexpressible(variant: String, target: ExportTarget) throws {
+        let (folder, adapter) = (try TemporaryFolder(), Locations.fixture("adapters/tiny-llama/\(variant)"))
+        let error = #expect(throws: InputError.self) {
+            try Commands.export(settings("tiny-llama"), adapters: [adapter], to: target, output: folder.file("out"))
+        }
+        let text = target == .mlx ? "only LoRA and DoRA can be written" : "only LoRA's factors can be written"
+        #expect(error?.description.contains(text) == true && error?.description.contains("Merge the adapter") == true)
+        #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path).isEmpty)
+    }
+
+    @Test("a folder for mlx-lm is read wherever an adapter's folder is named", arguments: ["dora", "patterns-rslora"])
+    func mlx(variant: String) throws {
+        let (folder, adapter) = (try TemporaryFolder(), Locations.fixture("adapters/tiny-llama/\(variant)"))
+        let output = folder.file("mlx")
+        let report = try Commands.export(settings("tiny-llama"), adapters: [adapter], to: .mlx, output: output)
+        #expect(report.type == .f32 && report.logits == nil && report.layers > 0)
+        let rows = try folder.write(#"{"text": "The tide turned at four, and with it the wind."}"#, to: "rows.jsonl")
+        func nll(_ adapter: String) throws -> Double {
+            try Commands.compare(settings("tiny-llama"), adapter: adapter, options: ScoringOptions(data: rows))
+                .entries[0].result.nll
+        }
+        #expect(abs(try nll(output) - nll(adapter)) < 1e-5)
+        for type in [GGUFStorage.f16, .bf16] {
+            let name = folder.file("mlx-\(type)")
+            _ = try Commands.export(settings("tiny-llama"), adapters: [adapter], to: .mlx, output: name, type: type)
+            #expect(abs(try nll(name) - nll(adapter)) < 1e-2)
+        }
     }
 
     @Test("adapters are merged into what is written, which is read back", arguments: [ExportTarget.gguf, .safetensors])

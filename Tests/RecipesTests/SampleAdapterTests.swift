@@ -1,5 +1,9 @@
+import Adapters
 import Files
+import Layers
+import Models
 import Recipes
+import Tensors
 import TestSupport
 import Testing
 
@@ -25,6 +29,31 @@ struct SampleAdapterTests {
         #expect(comparison.base.perplexity > 1.6 * adapted.result.perplexity)
         // No remark: the base is the one it was trained on, stored as it was then.
         #expect(notes.isEmpty)
+    }
+
+    /// `Tests/Fixtures/llama_cpp`: the sample exported as a GGUF file of its own, which llama.cpp loaded beside the model.
+    @Test(.enabled(if: Locations.model?.hasSuffix(".gguf") == true))
+    func llamaCppSaysTheSameWithItAsTheMergedModel() throws {
+        let verdict = try JSON(contentsOf: Locations.fixture("llama_cpp/verdict.json"))
+        let judged = try #require(verdict["smollm2"]?["keeper"])
+        let golden = try JSON(contentsOf: Locations.fixture("models/smollm2.json"))
+        func ids(_ json: JSON?) -> [Int32] { (json?.array ?? []).compactMap { $0.integer.map(Int32.init) } }
+        let model = try ModelRegistry.load(#require(Locations.model)).model
+        try attach(AdapterFolder(Self.folder), to: model, isTrainable: false)
+        try mergeAdapters(named: ["default"], in: model)
+        for (text, nll) in zip(golden["texts"]?.array ?? [], try #require(judged["nll"]?.array)) {
+            let tokens = ids(text["tokens"])
+            let scores = model.score(
+                tokens, rows: Array(0..<Int32(tokens.count - 1)), targets: Array(tokens.dropFirst()),
+                ForwardContext(SequenceLayout([.init(count: tokens.count)]))
+            ).scores
+            let theirs = nll.array?.compactMap(\.number) ?? []
+            #expect(distance(scores.logProbabilities.map { -Double($0) }, theirs, relative: 0, absolute: 1e-4) <= 1)
+        }
+        let prompts = try #require(golden["prompts"]?.array).map { ids($0["tokens"]) }
+        let answers = try Generator(model, stopTokens: [2]).generate(
+            prompts, options: DecodingOptions(maximumTokens: 24))
+        #expect(answers.map { $0[0].tokens } == judged["greedy"]?.array?.map { ids($0["tokens"]) })
     }
 
     @Test func itsRecordSaysHowItWasMade() throws {

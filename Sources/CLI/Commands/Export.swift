@@ -6,7 +6,7 @@ struct Export: ParsableCommand {
         abstract: "Writes a model, or an adapter, for other programs.",
         discussion: """
             gguf is one file for llama.cpp and what is built on it; gguf-lora an adapter alone, for llama.cpp's --lora; \
-            safetensors a Hugging Face folder. Adapters are merged into a model first, and what was written is read back and \
+            safetensors a Hugging Face folder; mlx the folder of an adapter for mlx-lm's --adapter-path. Adapters are merged into a model first, and what was written is read back and \
             compared.
             """)
 
@@ -16,7 +16,7 @@ struct Export: ParsableCommand {
     @Option(help: "An adapter's folder; several are merged in order.")
     var adapter: [String] = []
 
-    @Option(help: "What to make: gguf, gguf-lora or safetensors.")
+    @Option(help: "What to make: gguf, gguf-lora, safetensors or mlx.")
     var to: ExportTarget
 
     @Option(help: "The file or folder to write; must not exist.")
@@ -24,8 +24,8 @@ struct Export: ParsableCommand {
 
     @Option(
         help: """
-            How matrices are stored: f32, f16 or bf16, in gguf also q8_0, q4_0 or q4_1. Without it f16 in gguf, f32 in \
-            gguf-lora, bf16 in safetensors.
+            How matrices are stored: f32, f16 or bf16, in gguf also q8_0, q6_k, q5_1, q5_0, q4_k, q4_1 or q4_0. Without it f16 \
+            in gguf, f32 in gguf-lora and mlx, bf16 in safetensors.
             """)
     var type: String?
 

@@ -79,3 +79,48 @@ func encodeQ4_1(_ source: UnsafePointer<Float>, _ blocks: Int, _ target: UnsafeM
         store(nibbles: to + 4) { (from[$0] - least) * inverse + 0.5 }
     }
 }
+
+/// Codes 0 … 31 of a block's elements: the low four bits two a byte, the fifth in a word of 32.
+@inline(__always)
+private func store(fives target: UnsafeMutableRawPointer, _ code: (Int) -> Float) {
+    var high: UInt32 = 0
+    for j in 0..<16 {
+        let low = UInt8(min(31, max(0, code(j))))
+        let upper = UInt8(min(31, max(0, code(j &+ 16))))
+        target.storeBytes(of: low & 15 | upper << 4, toByteOffset: 4 &+ j, as: UInt8.self)
+        high |= UInt32(low >> 4) << UInt32(j) | UInt32(upper >> 4) << UInt32(j &+ 16)
+    }
+    target.storeBytes(of: high, toByteOffset: 0, as: UInt32.self)
+}
+
+/// `[d][qh][qs × 16]`: d = m / −16 for the element m of largest magnitude, q = x / d + 16.5 cut off.
+func encodeQ5_0(_ source: UnsafePointer<Float>, _ blocks: Int, _ target: UnsafeMutableRawPointer) {
+    for block in 0..<blocks {
+        let from = source + 32 &* block
+        let to = target + 22 &* block
+        var extreme: Float = from[0]
+        for j in 1..<32 where abs(from[j]) > abs(extreme) { extreme = from[j] }
+        let d = extreme / -16
+        let inverse = d == 0 ? 0 : 1 / d
+        store(half: d, to, 0)
+        store(fives: to + 2) { from[$0] * inverse + 16.5 }
+    }
+}
+
+/// `[d][m][qh][qs × 16]`: m = min x, d = (max x − m) / 31, q = (x − m) / d + 0.5 cut off.
+func encodeQ5_1(_ source: UnsafePointer<Float>, _ blocks: Int, _ target: UnsafeMutableRawPointer) {
+    for block in 0..<blocks {
+        let from = source + 32 &* block
+        let to = target + 24 &* block
+        var (least, most) = (from[0], from[0])
+        for j in 1..<32 {
+            least = min(least, from[j])
+            most = max(most, from[j])
+        }
+        let d = (most - least) / 31
+        let inverse = d == 0 ? 0 : 1 / d
+        store(half: d, to, 0)
+        store(half: least, to, 2)
+        store(fives: to + 4) { (from[$0] - least) * inverse + 0.5 }
+    }
+}

@@ -6,14 +6,14 @@ import Tokenizers
 
 /// Writes a model as one GGUF file, as llama.cpp's converter would: its names, its row order, its keys, the tokenizer inside.
 ///
-/// Matrices are stored as asked, norms and biases as f32. A head that is the embedding is not written twice. What the source says of
-/// itself in text under `general.` is kept where that is a GGUF file.
+/// Matrices are stored as asked, norms and biases as f32; under a K type of four bits the head gets six. A head that is the embedding is
+/// not written twice. What the source says of itself in text under `general.` is kept where that is a GGUF file.
 ///
 /// - Parameters:
 ///   - loaded: the model, without adapters on it.
 ///   - tokenizer: what to write of a tokenizer; from a GGUF file its own metadata is taken.
 ///   - path: the file.
-///   - storage: how matrices are stored; rows that are no whole blocks become f16.
+///   - storage: how matrices are stored; rows that are no whole blocks get another type.
 ///   - name: what the model is called, where its source does not say.
 /// - Throws: `InputError` for what the format cannot say, `RunError` where the disk is full or the file cannot be written.
 public func writeGGUF(
@@ -30,12 +30,14 @@ public func writeGGUF(
     metadata += try configuration.ggufMetadata(architecture: family.ggufArchitecture)
     metadata += try vocabulary(loaded, tokenizer).ggufMetadata
     metadata += namedTemplates(tokenizer)
-    let tensors = model.parameters().map { path, parameter in
+    let parameters = model.parameters()
+    let head = parameters.contains { $0.path == "lm_head.weight" } ? "lm_head.weight" : "model.embed_tokens.weight"
+    let tensors = parameters.map { path, parameter in
         let shape = parameter.value.shape
         let isMatrix = shape.count > 1
         return GGUFTensor(
             name: CheckpointParameters.ggufName(path), shape: shape,
-            storage: isMatrix ? storage.fitting(columns: shape.last ?? 1) : .f32
+            storage: isMatrix ? (path == head ? storage.ofHead : storage).fitting(columns: shape.last ?? 1) : .f32
         ) { parameter.value.converted(to: .f32).inGGUFRowOrder(of: path, family, configuration) }
     }
     try GGUFWriter.write(metadata, [configuration.ggufFrequencyDivisors].compactMap { $0 } + tensors, to: path)

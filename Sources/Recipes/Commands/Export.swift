@@ -13,12 +13,14 @@ public enum ExportTarget: String, CaseIterable, Sendable {
     case ggufLoRA = "gguf-lora"
     /// A Hugging Face folder.
     case safetensors
+    /// A folder with an adapter alone, which mlx-lm loads beside its model.
+    case mlx
 
     /// The types it can be written in, the default first.
     public var types: [GGUFStorage] {
         switch self {
-        case .gguf: [.f16, .f32, .bf16, .q8_0, .q4_0, .q4_1]
-        case .ggufLoRA: [.f32, .f16, .bf16]
+        case .gguf: [.f16, .f32, .bf16, .q8_0, .q6_k, .q5_1, .q5_0, .q4_k, .q4_1, .q4_0]
+        case .ggufLoRA, .mlx: [.f32, .f16, .bf16]
         case .safetensors: [.bf16, .f32, .f16]
         }
     }
@@ -73,7 +75,7 @@ extension Commands {
     ///
     /// - Parameters:
     ///   - settings: the model.
-    ///   - adapters: folders, merged in order; for `gguf-lora` the one adapter to write.
+    ///   - adapters: folders, merged in order; for `gguf-lora` and `mlx` the one adapter to write.
     ///   - target: what to make.
     ///   - output: the file or folder to write; must not exist.
     ///   - type: how matrices are stored; nil for the target's default.
@@ -92,8 +94,8 @@ extension Commands {
                 hint: "Its types are \(target.types.map(\.rawValue).joined(separator: ", "))")
         }
         switch target {
-        case .ggufLoRA:
-            return try exportAdapter(settings, adapters, output: output, type: type, observer: observer)
+        case .ggufLoRA, .mlx:
+            return try exportAdapter(settings, adapters, to: target, output: output, type: type, observer: observer)
         case .gguf, .safetensors:
             let report = try writeVerified(
                 settings, adapters: adapters, output: output, force: force,
@@ -115,35 +117,57 @@ extension Commands {
     }
 
     private static func exportAdapter(
-        _ settings: ModelSettings, _ adapters: [String], output: String, type: GGUFStorage, observer: RunObserver
+        _ settings: ModelSettings, _ adapters: [String], to target: ExportTarget, output: String, type: GGUFStorage,
+        observer: RunObserver
     ) throws -> ExportReport {
         let output = try freeName(output)
         guard adapters.count == 1 else {
             throw InputError(
-                "one `--adapter` is written to a gguf-lora file, not \(adapters.count)",
+                "one `--adapter` is written to \(target.rawValue), not \(adapters.count)",
                 hint: adapters.isEmpty ? nil : "Export each to a file of its own")
         }
         let session = try ModelSession(settings)
         let name = try session.attach(adapters, observer: observer)[0]
-        let configuration = try AdapterFolder(adapters[0]).configuration
-        guard let lora = configuration as? LoRAConfiguration, lora.isPairsAlone else {
-            throw inexpressible(adapters[0])
+        guard let lora = try AdapterFolder(adapters[0]).configuration as? LoRAConfiguration else {
+            throw inexpressible(adapters[0], target)
         }
+        var pairs = lora
+        pairs.useDoRA = target == .mlx ? false : lora.useDoRA
+        guard pairs.isPairsAlone else { throw inexpressible(adapters[0], target) }
+        let layers: Int
+        if target == .mlx {
+            guard session.model.head.adapter(name) == nil || !session.loaded.model.configuration.tiesEmbeddings else {
+                throw InputError(
+                    "the adapter changes a head that is the embedding table, which mlx-lm has no name for",
+                    file: adapters[0], hint: "Merge it instead: --to safetensors")
+            }
+            layers = try writeMLXAdapter(
+                lora, named: name, of: session.model, to: output, baseModel: settings.path, type: type.tensorType)
+        } else {
+            layers = try writeLowRank(lora, named: name, session, from: adapters[0], to: output, type: type)
+        }
+        return ExportReport(output: output, target: target, type: type, layers: layers)
+    }
+
+    /// Writes the factors of LoRA as llama.cpp reads them; returns the number of layers.
+    private static func writeLowRank(
+        _ lora: LoRAConfiguration, named name: String, _ session: ModelSession, from folder: String, to output: String,
+        type: GGUFStorage
+    ) throws -> Int {
         // An alpha of 0 would stand for no scale at all.
         let alpha = lora.loraAlpha == 0 ? 1 : lora.loraAlpha
         let updates = try session.model.modules().compactMap { path, module in
-            if (module as? Embedding)?.adapter(name) != nil { throw inexpressible(adapters[0]) }
+            if (module as? Embedding)?.adapter(name) != nil { throw inexpressible(folder, .ggufLoRA) }
             return try (module as? Linear)?.adapter(name).map { adapter in
                 guard let adapter = adapter as? LoRAAdapter, adapter.ownWeight == nil else {
-                    throw inexpressible(adapters[0])
+                    throw inexpressible(folder, .ggufLoRA)
                 }
                 return lowRank(path, adapter, alpha: alpha)
             }
         }
         try writeGGUFAdapter(
-            updates, alpha: Float(alpha), of: session.loaded, to: output, storage: type,
-            name: lastComponent(adapters[0]))
-        return ExportReport(output: output, target: .ggufLoRA, type: type, layers: updates.count)
+            updates, alpha: Float(alpha), of: session.loaded, to: output, storage: type, name: lastComponent(folder))
+        return updates.count
     }
 
     /// The factors of a layer, with what its own scale is beyond alpha / r folded into B.
@@ -156,10 +180,14 @@ extension Commands {
         return GGUFLowRank(path: path, a: a, b: Tensor(b.values.map { $0 * factor }, shape: b.shape))
     }
 
-    private static func inexpressible(_ adapter: String) -> InputError {
-        InputError(
-            "only LoRA's factors can be written to a gguf-lora file", file: adapter,
-            hint: "Merge the adapter instead: --to gguf")
+    private static func inexpressible(_ adapter: String, _ target: ExportTarget) -> InputError {
+        target == .mlx
+            ? InputError(
+                "only LoRA and DoRA can be written as an mlx-lm adapter", file: adapter,
+                hint: "Merge the adapter instead: --to safetensors")
+            : InputError(
+                "only LoRA's factors can be written to a gguf-lora file", file: adapter,
+                hint: "Merge the adapter instead: --to gguf")
     }
 
     private static func lastComponent(_ path: String) -> String {
@@ -171,6 +199,15 @@ extension Commands {
 extension GGUFStorage {
     /// The same type of a safetensors file.
     fileprivate var folderType: DType {
+        switch self {
+        case .f16: .f16
+        case .bf16: .bf16
+        default: .f32
+        }
+    }
+
+    /// The same type, of an adapter's tensors.
+    fileprivate var tensorType: SafetensorsType {
         switch self {
         case .f16: .f16
         case .bf16: .bf16

@@ -73,7 +73,7 @@ def write_encodings(path: pathlib.Path) -> None:
     blocks[10] *= 1e-20
     blocks[11] *= 1e5
     tensors = {"values": values}
-    for kind in (Type.Q8_0, Type.Q4_0, Type.Q4_1):
+    for kind in (Type.Q8_0, Type.Q4_0, Type.Q4_1, Type.Q5_0, Type.Q5_1):
         data = gguf.quants.quantize(values.numpy(), kind).view(numpy.uint8)
         tensors[f"{kind.name.lower()}.bytes"] = torch.from_numpy(data.reshape(-1).copy())
     write_tensors(path, tensors)
