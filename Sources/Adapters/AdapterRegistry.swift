@@ -6,6 +6,9 @@ public enum AdapterRegistry {
     public static let methods: [any AdapterConfiguration.Type] = [
         LoRAConfiguration.self,
         IA3Configuration.self,
+        PromptTuningConfiguration.self,
+        PrefixTuningConfiguration.self,
+        BottleneckConfiguration.self,
     ]
 
     /// The method of a `peft_type`.

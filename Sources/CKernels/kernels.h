@@ -42,6 +42,9 @@ ENTRY(rms_norm_backward);
 ENTRY(rotary);
 ENTRY(silu_multiply_forward);
 ENTRY(silu_multiply_backward);
+// activation.c
+ENTRY(activation_forward);
+ENTRY(activation_backward);
 // attention.c, attention_backward.c
 ENTRY(attention_forward);
 ENTRY(attention_backward);

@@ -29,6 +29,8 @@ REFERENCE(rms_norm_backward);
 REFERENCE(rotary);
 REFERENCE(silu_multiply_forward);
 REFERENCE(silu_multiply_backward);
+REFERENCE(activation_forward);
+REFERENCE(activation_backward);
 REFERENCE(cross_entropy);
 REFERENCE(dropout);
 REFERENCE(adamw_step);

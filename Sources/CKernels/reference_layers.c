@@ -63,6 +63,31 @@ void reference_silu_multiply_backward(struct array dgate, struct array dup, stru
     }
 }
 
+void reference_activation_forward(float *out, const float *x, enum activation kind, int64_t n) {
+    for (int64_t i = 0; i < n; i++) {
+        double v = x[i], s = 1 / (1 + exp(-v));
+        switch (kind) {
+        case GRAFT_RELU: out[i] = (float)fmax(v, 0); break;
+        case GRAFT_GELU: out[i] = (float)(v * 0.5 * erfc(-v / sqrt(2))); break;
+        case GRAFT_SILU: out[i] = (float)(v * s); break;
+        default: out[i] = (float)tanh(v);
+        }
+    }
+}
+
+void reference_activation_backward(float *dx, const float *dout, const float *x, enum activation kind, int64_t n) {
+    for (int64_t i = 0; i < n; i++) {
+        double v = x[i], s = 1 / (1 + exp(-v)), slope;
+        switch (kind) {
+        case GRAFT_RELU: slope = v > 0; break;
+        case GRAFT_GELU: slope = 0.5 * erfc(-v / sqrt(2)) + v * exp(-v * v / 2) / sqrt(2 * acos(-1)); break;
+        case GRAFT_SILU: slope = s * (1 + v * (1 - s)); break;
+        default: slope = 1 - tanh(v) * tanh(v);
+        }
+        dx[i] = (float)(dout[i] * slope);
+    }
+}
+
 void reference_cross_entropy(struct target_scores scores, float *logits, const int32_t *targets, const float *coefficients,
                              int64_t R, int64_t V) {
     for (int64_t r = 0; r < R; r++) {

@@ -3,7 +3,8 @@
 public struct Example: Sendable, Hashable {
     /// The token ids, at least two: of the sequence, or of the prompt and then of each answer.
     public var tokens: [Int32]
-    /// `isTarget[i]`: token i is predicted (from those before it) and counts in the loss. `isTarget[0]` is never true.
+    /// `isTarget[i]`: token i is predicted (from those before it) and counts in the loss. `isTarget[0]` is true only where something that
+    /// is no token stands before; see ``TokenizingOptions/predictsFirstToken``.
     public var isTarget: [Bool]
     /// The row's number in the dataset, from 0: part of the dropout key, and named in reports.
     public var row: Int
@@ -21,7 +22,6 @@ public struct Example: Sendable, Hashable {
         judgement: Judgement = Judgement()
     ) {
         precondition(tokens.count == isTarget.count, "\(tokens.count) tokens, \(isTarget.count) targets")
-        precondition(isTarget.first != true, "the first token cannot be predicted")
         precondition(
             zip([0] + answers, answers + [tokens.count]).allSatisfy { $0 <= $1 },
             "answers at \(answers) of \(tokens.count) tokens")

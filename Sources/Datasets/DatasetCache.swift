@@ -25,7 +25,7 @@ struct DatasetCache {
         let options = tokenizer.options
         hash.add(
             "\(options.trainOn?.rawValue ?? "-") \(options.maxLength) \(options.overflow?.rawValue ?? "-") \(options.appendsEOS) "
-                + options.purpose.rawValue)
+                + options.purpose.rawValue + (options.predictsFirstToken ? " first" : ""))
         return hash.hexadecimal
     }
 

@@ -34,7 +34,7 @@ public enum TrainOn: String, Sendable, CaseIterable {
     case lastTurn = "last_turn"
     /// Everything after the longest common token prefix of prompt (with generation prompt) and prompt + completion.
     case completion
-    /// Every token but the first of each document.
+    /// Every token but the first of each document; that too where it can be predicted.
     case all
 }
 
@@ -62,11 +62,13 @@ public struct TokenizingOptions: Sendable, Hashable {
     public var overflow: Overflow?
     /// Whether an end-of-sequence token is appended to text and plain completions that lack it. Training does, evaluation never.
     public var appendsEOS: Bool
+    /// Whether the first token of a row can be predicted, because learned tokens stand before it: prompt tuning.
+    public var predictsFirstToken: Bool
 
     /// Makes options.
     public init(
         trainOn: TrainOn? = nil, maxLength: Int = 1024, overflow: Overflow? = nil, appendsEOS: Bool = true,
-        purpose: RowPurpose = .supervised
+        purpose: RowPurpose = .supervised, predictsFirstToken: Bool = false
     ) {
         precondition(maxLength >= 2, "max_length \(maxLength) leaves nothing to predict")
         self.purpose = purpose
@@ -74,6 +76,7 @@ public struct TokenizingOptions: Sendable, Hashable {
         self.maxLength = maxLength
         self.overflow = overflow
         self.appendsEOS = appendsEOS
+        self.predictsFirstToken = predictsFirstToken
     }
 
     /// The mask for a row.

@@ -104,7 +104,10 @@ struct RowTokenizer: Sendable {
         let chat = try ChatMask(conversation, renderer: renderer)
         let encoding = encoder.encode(chat.text)
         let spans = try chat.spans(mask, specials: encoder.specials(of: encoding))
-        return MaskedRow(tokens: encoding.ids, isTarget: LossMask.targets(offsets: encoding.offsets, spans: spans))
+        return MaskedRow(
+            tokens: encoding.ids,
+            isTarget: LossMask.targets(
+                offsets: encoding.offsets, spans: spans, first: options.predictsFirstToken))
     }
 
     func chatRenderer() throws -> ChatRenderer {
@@ -122,12 +125,15 @@ struct RowTokenizer: Sendable {
     }
 
     private func trainedFromStart(_ tokens: [Int32]) -> MaskedRow {
-        MaskedRow(tokens: tokens, isTarget: LossMask.targets(count: tokens.count, from: 1))
+        MaskedRow(
+            tokens: tokens, isTarget: LossMask.targets(count: tokens.count, from: 0, first: options.predictsFirstToken))
     }
 
     private func completed(_ tokens: [Int32], prompt: [Int32]) -> MaskedRow {
         let boundary = LossMask.commonPrefix(prompt, tokens)
-        return MaskedRow(tokens: tokens, isTarget: LossMask.targets(count: tokens.count, from: boundary))
+        return MaskedRow(
+            tokens: tokens,
+            isTarget: LossMask.targets(count: tokens.count, from: boundary, first: options.predictsFirstToken))
     }
 
     // MARK: - Length
@@ -164,11 +170,11 @@ struct RowTokenizer: Sendable {
         }
     }
 
-    /// The parts of a row that hold something to train; the first token of each has nothing before it to be predicted from.
+    /// The parts of a row that hold something to train; the first token of each mostly has nothing before it to be predicted from.
     private func pieces(_ row: MaskedRow, _ ranges: [Range<Int>], _ number: Int) -> [Example] {
         ranges.compactMap { range in
             var targets = Array(row.isTarget[range])
-            targets[0] = false
+            if !options.predictsFirstToken { targets[0] = false }
             guard targets.contains(true) else { return nil }
             return Example(tokens: Array(row.tokens[range]), isTarget: targets, row: number, start: range.lowerBound)
         }

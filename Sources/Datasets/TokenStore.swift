@@ -109,8 +109,7 @@ struct TokenStore: Sendable {
     /// The example, with its row counted from `firstRow`.
     func example(_ index: Int, firstRow: Int) -> Example {
         let range = bounds[index]..<bounds[index + 1]
-        var isTarget = range.map { targetBits[$0 / 64] >> UInt64($0 % 64) & 1 == 1 }
-        isTarget[0] = false
+        let isTarget = range.map { targetBits[$0 / 64] >> UInt64($0 % 64) & 1 == 1 }
         return Example(
             tokens: Array(tokens[range]), isTarget: isTarget, row: firstRow + rows[index], start: starts[index],
             answers: preferences.answers(of: index), judgement: preferences.judgement(of: index))

@@ -22,7 +22,8 @@ public final class Attention: Module {
         }
     }
 
-    private let shape: Shape
+    /// The sizes.
+    public let shape: Shape
     private let layer: Int
     /// Queries, `[heads · headDimension, hiddenSize]`.
     public let queryProjection: Linear
@@ -52,9 +53,11 @@ public final class Attention: Module {
         ]
     }
 
-    /// `[T, hiddenSize]` to `[T, hiddenSize]`, plus `residual`.
+    /// `[T, hiddenSize]` to `[T, hiddenSize]`, plus `residual` where there is one. Where the context has no cache, segments of the layout
+    /// may name `prefixes`.
     public func callAsFunction(
-        _ x: Tensor, _ angles: RotaryAngles, addedTo residual: Tensor, _ context: ForwardContext
+        _ x: Tensor, _ angles: RotaryAngles, prefixes: [OutsideKeys] = [], addedTo residual: Tensor?,
+        _ context: ForwardContext
     ) -> Tensor {
         // Queries and keys are rounded once, after they are rotated.
         let projected = project(
@@ -64,7 +67,7 @@ public final class Attention: Module {
             $0.rotated(by: angles, headDimension: shape.headDimension, as: context.activations)
         }
         let (q, k, v) = (rotated[0], rotated[1], projected[2])
-        let outside = context.keyValues?.outside(layer: layer) ?? []
+        let outside = context.keyValues?.outside(layer: layer) ?? prefixes
         context.keyValues?.store(layer: layer, keys: k, values: v)
         let layout = context.layout.attention
         let attend = context.isDecoding && layout.hasSingleRows ? decodingAttention : attention

@@ -71,6 +71,14 @@ public struct ForwardContext {
         return copy
     }
 
+    /// The same pass over a batch that begins with virtual tokens.
+    public func preceded(by prefix: VirtualPrefix) -> ForwardContext {
+        guard !prefix.isEmpty else { return self }
+        var copy = self
+        copy.layout = layout.preceded(by: prefix)
+        return copy
+    }
+
     func with(tape: Tape?) -> ForwardContext {
         var copy = self
         copy.tape = tape
@@ -78,7 +86,7 @@ public struct ForwardContext {
     }
 }
 
-/// Keys and values from outside the batch, by layer: a cache, or a learned prefix.
+/// Keys and values from outside the batch, by layer: a cache. It begins with the virtual tokens of active adapters, if there are any.
 public protocol KeyValueStore: AnyObject {
     /// What the layout's segments with an `outside` index read in this layer.
     func outside(layer: Int) -> [OutsideKeys]

@@ -21,8 +21,8 @@ public final class GatedMLP: Module {
         [("gate_proj", gateProjection), ("up_proj", upProjection), ("down_proj", downProjection)]
     }
 
-    /// `[T, hiddenSize]` to `[T, hiddenSize]`, plus `residual`.
-    public func callAsFunction(_ x: Tensor, addedTo residual: Tensor, _ context: ForwardContext) -> Tensor {
+    /// `[T, hiddenSize]` to `[T, hiddenSize]`, plus `residual` where there is one.
+    public func callAsFunction(_ x: Tensor, addedTo residual: Tensor?, _ context: ForwardContext) -> Tensor {
         let types = [context.activations, context.activations]
         let projected = project(x, through: [gateProjection, upProjection], as: types, context)
         return downProjection(siluMultiply(gate: projected[0], up: projected[1]), addedTo: residual, context)

@@ -72,8 +72,8 @@ public final class Linear: AdaptableModule {
         project(x, through: [self], as: [.f32], context)[0]
     }
 
-    /// `[T, in]` to `[T, out]`, plus `residual`.
-    public func callAsFunction(_ x: Tensor, addedTo residual: Tensor, _ context: ForwardContext) -> Tensor {
+    /// `[T, in]` to `[T, out]`, plus `residual` where there is one.
+    public func callAsFunction(_ x: Tensor, addedTo residual: Tensor?, _ context: ForwardContext) -> Tensor {
         project(x, through: [self], as: [.f32], addend: residual, context)[0]
     }
 }

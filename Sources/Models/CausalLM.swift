@@ -29,11 +29,15 @@ public final class CausalLM: Module {
     /// The trunk and the head.
     public var children: [(name: String, module: any Module)] { [("model", model), ("lm_head", head)] }
 
+    /// The most tokens that a sequence may have: the model's context without the virtual tokens of attached adapters.
+    public var longestSequence: Int { configuration.maximumPositions - virtualTokenCount(model.slot.names) }
+
     /// Scores tokens of a batch given those before them.
     ///
     /// - Parameters:
     ///   - tokens: the batch's T tokens, laid out as the context's layout says.
-    ///   - rows: the rows whose next token is predicted.
+    ///   - rows: the rows whose next token is predicted; -1, where active adapters put virtual tokens before every sequence, for the last
+    ///     of those.
     ///   - targets: that next token, one a row.
     ///   - coefficients: `cᵢ` of a loss `Σ cᵢ · log p(targetᵢ)`, one a row; nil for scores alone.
     ///   - context: of the forward pass.
@@ -41,10 +45,8 @@ public final class CausalLM: Module {
     public func score(
         _ tokens: [Int32], rows: [Int32], targets: [Int32], coefficients: [Float]? = nil, _ context: ForwardContext
     ) -> (loss: Tensor?, scores: TokenScores) {
-        let context = context.computing(in: precision)
-        let hidden = gatherRows(model(tokens, context), rows, as: context.activations)
-        return headCrossEntropy(
-            hidden, head: head.operands(context).selecting(rows: rows), targets: targets, coefficients: coefficients)
+        let (hidden, operands) = headInputs(states(tokens, context), rows: rows)
+        return headCrossEntropy(hidden, head: operands, targets: targets, coefficients: coefficients)
     }
 
     /// Scores tokens of a batch for a loss that is a function of the scores.
@@ -58,15 +60,30 @@ public final class CausalLM: Module {
     public func headScores(
         _ tokens: [Int32], rows: [Int32], targets: [Int32], _ context: ForwardContext
     ) -> HeadScores {
-        let context = context.computing(in: precision)
-        let hidden = gatherRows(model(tokens, context), rows, as: context.activations)
-        return HeadScores(hidden, head: head.operands(context).selecting(rows: rows), targets: targets)
+        let (hidden, operands) = headInputs(states(tokens, context), rows: rows)
+        return HeadScores(hidden, head: operands, targets: targets)
     }
 
-    /// The logits `[rows, vocabulary]` of some rows of a batch: for generation and comparison, a few rows at a time.
+    /// The logits `[rows, vocabulary]` of some rows of a batch: for generation, a few rows at a time.
     public func logits(_ tokens: [Int32], rows: [Int32], _ context: ForwardContext) -> Tensor {
-        let context = context.computing(in: precision)
-        let hidden = gatherRows(model(tokens, context), rows, as: context.activations)
-        return head.operands(context).selecting(rows: rows)(hidden, isDecoding: context.isDecoding)
+        logits(of: states(tokens, context), rows: rows)
+    }
+
+    /// The hidden states of a batch, for ``logits(of:rows:)``.
+    public func states(_ tokens: [Int32], _ context: ForwardContext) -> HiddenStates {
+        model(tokens, context.computing(in: precision))
+    }
+
+    /// The logits `[rows, vocabulary]` of some rows of a pass.
+    public func logits(of states: HiddenStates, rows: [Int32]) -> Tensor {
+        let (hidden, operands) = headInputs(states, rows: rows)
+        return operands(hidden, isDecoding: states.context.isDecoding)
+    }
+
+    private func headInputs(_ states: HiddenStates, rows: [Int32]) -> (hidden: Tensor, head: LinearOperands) {
+        let (context, rows) = (states.context, states.places(of: rows))
+        return (
+            gatherRows(states.values, rows, as: context.activations), head.operands(context).selecting(rows: rows)
+        )
     }
 }

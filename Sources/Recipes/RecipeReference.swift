@@ -28,14 +28,27 @@ public struct RecipeReference: Equatable, Sendable {
     public static let keys: [RecipeReference] =
         keys(of: ModelSettings.self)
         + [type(in: LoRASettings.name, AdapterSettings.types, "The method.")]
-        + keys(of: LoRASettings.self, method: "type: lora")
-        + keys(of: IA3Settings.self, method: "type: ia3").filter { IA3Settings.ownKeys.contains($0.name) }
+        + adapterKeys
         + keys(of: DatasetSettings.self)
         + [type(in: SFTSettings.name, ObjectiveSettings.types, "The method.")]
         + keys(of: SFTSettings.self, method: "type: sft") + keys(of: DPOSettings.self, method: "type: dpo")
         + keys(of: KTOSettings.self, method: "type: kto") + keys(of: CPOSettings.self, method: "type: cpo")
         + keys(of: ORPOSettings.self, method: "type: orpo")
         + keys(of: OptimizerSettings.self) + keys(of: TrainingSettings.self) + keys(of: OutputSettings.self)
+
+    /// The keys of all methods, each where it comes first.
+    private static var adapterKeys: [RecipeReference] {
+        let methods = [
+            keys(of: LoRASettings.self, method: "type: lora"), keys(of: IA3Settings.self, method: "type: ia3"),
+            keys(of: PromptSettings.self, method: "type: prompt"),
+            keys(of: PrefixSettings.self, method: "type: prefix"),
+            keys(of: BottleneckSettings.self, method: "type: bottleneck"),
+        ]
+        return methods.reduce(into: []) { known, more in
+            let names = Set(known.map(\.name))
+            known += more.filter { !names.contains($0.name) }
+        }
+    }
 
     /// The keys as Markdown, a table for each section.
     public static var markdown: String {

@@ -29,6 +29,7 @@ struct RecipeRules {
         try checkEvaluation(recipe)
         try checkObjective(recipe)
         if case .lora(let settings) = recipe.adapter { try checkLoRA(settings.configuration) }
+        if case .prompt(let settings) = recipe.adapter { try checkPrompt(settings) }
     }
 
     func fault(_ key: String, _ message: String, hint: String? = nil) -> InputError {
@@ -156,6 +157,20 @@ struct RecipeRules {
             throw fault(
                 "training.early_stopping_threshold",
                 "`training.early_stopping_threshold` needs `training.early_stopping_patience`")
+        }
+    }
+
+    private func checkPrompt(_ settings: PromptSettings) throws {
+        let isEmpty = settings.text?.isEmpty ?? true
+        if settings.initialization == .text && isEmpty && settings.initFrom == nil {
+            throw fault(
+                "adapter.prompt_tuning_init",
+                "`adapter.prompt_tuning_init: TEXT` needs `adapter.prompt_tuning_init_text`")
+        }
+        if settings.initialization != .text && !isEmpty {
+            throw fault(
+                "adapter.prompt_tuning_init_text",
+                "`adapter.prompt_tuning_init_text` needs `adapter.prompt_tuning_init: TEXT`")
         }
     }
 

@@ -74,13 +74,11 @@ extension CausalLM {
     public func forEachLogits(_ sequences: [[Int32]], adapters: [String], _ body: (Tensor) throws -> Void) rethrows {
         let rowsAtATime = 64
         for tokens in sequences where !tokens.isEmpty {
-            let context = ForwardContext(SequenceLayout([.init(count: tokens.count)]), adapters: adapters)
-                .computing(in: precision)
-            let hidden = model(tokens, context)
+            let states = states(
+                tokens, ForwardContext(SequenceLayout([.init(count: tokens.count)]), adapters: adapters))
             for start in stride(from: 0, to: tokens.count, by: rowsAtATime) {
                 let rows = (Int32(start)..<Int32(min(start + rowsAtATime, tokens.count))).map { $0 }
-                try body(
-                    head.operands(context).selecting(rows: rows)(gatherRows(hidden, rows, as: context.activations)))
+                try body(logits(of: states, rows: rows))
             }
         }
     }

@@ -239,13 +239,4 @@ import Tokenizers
         try mergeAdapters(named: ["default"], in: loaded.model)
         #expect(distance(logProbabilities(loaded.model, Self.tokens), on, relative: 0, absolute: 2e-5) <= 1)
     }
-
-    // MARK: - the registry
-
-    @Test("every method's file has its line in the registry")
-    func registry() {
-        let files = Locations.files(under: "Sources/Adapters/Methods", ending: ".swift")
-        let names = files.compactMap { $0.split(separator: "/").last?.dropLast(".swift".count).lowercased() }
-        #expect(names == AdapterRegistry.methods.map { $0.type }.sorted())
-    }
 }

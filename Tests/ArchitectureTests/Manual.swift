@@ -7,7 +7,9 @@ struct Manual: Sendable, CustomStringConvertible {
     let path: String
     let text: String
 
-    static let pages = ["README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/performance.md"]
+    static let pages = [
+        "README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/performance.md", "docs/adapters.md",
+    ]
 
     init(_ path: String) throws {
         self.path = path

@@ -113,7 +113,9 @@ struct BadRecipe: CustomTestStringConvertible, Sendable {
         ),
         BadRecipe(
             overrides: ["adapter.r=4"],
-            expected: "--set adapter.r=4: `adapter.type` is missing. this version has `lora`, `ia3`"),
+            expected:
+                "--set adapter.r=4: `adapter.type` is missing. this version has `lora`, `ia3`, `prompt`, `prefix`, `bottleneck`"
+        ),
         BadRecipe(
             overrides: ["dataset.eval=1"],
             expected: "--set dataset.eval=1: `dataset.eval` must be a path, or a share above 0 and below 1, not 1"),

@@ -145,6 +145,41 @@ let shortest = """
         #expect(throws: InputError.self) { try read(shortest, ["adapter={type: ia3, r: 4}"]) }
     }
 
+    @Test func virtualTokensAndBottlenecksHaveKeysOfTheirOwn() throws {
+        var prompt = PromptSettings()
+        (prompt.virtualTokens, prompt.initialization, prompt.text) = (7, .text, "Be brief.")
+        var prefix = PrefixSettings()
+        (prefix.configuration.hasProjection, prefix.configuration.hiddenSize) = (true, 32)
+        prefix.configuration.startsAtZero = true
+        var bottleneck = BottleneckSettings()
+        (bottleneck.configuration.placement, bottleneck.configuration.nonlinearity) = (.pfeiffer, .silu)
+        (bottleneck.configuration.reductionFactor, bottleneck.configuration.isResidual) = (4, false)
+        bottleneck.configuration.layers = [0, 2]
+        let cases: [(String, AdapterSettings)] = [
+            (
+                "{type: prompt, num_virtual_tokens: 7, prompt_tuning_init: TEXT, prompt_tuning_init_text: Be brief.}",
+                .prompt(prompt)
+            ),
+            ("{type: prefix, prefix_projection: true, encoder_hidden_size: 32, init_weights: zero}", .prefix(prefix)),
+            (
+                "{type: bottleneck, placement: pfeiffer, nonlinearity: silu, reduction_factor: 4, residual: false, layers_to_transform: [0, 2]}",
+                .bottleneck(bottleneck)
+            ),
+        ]
+        for (text, settings) in cases {
+            let recipe = try read(shortest, ["adapter=\(text)"])
+            #expect(recipe.adapter == settings)
+            #expect(try read(recipe.resolved) == recipe)
+        }
+        for text in [
+            "{type: prompt, num_virtual_tokens: 0}", "{type: prompt, prompt_tuning_init: TEXT}",
+            "{type: prompt, prompt_tuning_init_text: x}", "{type: prefix, init_weights: one}",
+            "{type: bottleneck, placement: parallel}", "{type: prefix, r: 4}",
+        ] {
+            #expect(throws: InputError.self) { try read(shortest, ["adapter=\(text)"]) }
+        }
+    }
+
     @Test func sharesOfStepsRoundUp() {
         #expect(StepCount.share(0.03).count(of: 50) == 2)
         #expect(StepCount.steps(7).count(of: 50) == 7)

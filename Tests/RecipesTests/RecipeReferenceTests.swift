@@ -18,7 +18,8 @@ import Testing
     @Test func defaultsAreThoseOfAShortRecipe() throws {
         for key in RecipeReference.keys {
             guard let value = key.defaultValue else { continue }
-            let text = shortest + "\nadapter: { type: \(key.method == "type: ia3" ? "ia3" : "lora") }"
+            let named = key.method?.dropFirst("type: ".count) ?? "lora"
+            let text = shortest + "\nadapter: { type: \(key.section == "adapter" ? named : "lora") }"
             let type = key.section == "objective" ? key.method?.dropFirst("type: ".count) : nil
             let method = ["objective.type=\(type ?? "sft")"]
             let plain = try RecipeReader.read(text: text, file: "r.yaml", overrides: method)

@@ -83,6 +83,16 @@ private let elementwiseCases: [OpCase] = [
             probability: 0.4, key: RandomKey(seed: 1, purpose: "x"), rowKeys: [0, 0, 1], positions: [0, 1, 0]
         ).dropping(x[0])
     },
+    OpCase(name: "stacked rows", inputs: [[2, 5], [3, 5], [1, 5]]) { x, _ in stackedRows(x) },
+    OpCase(name: "stacked rows, one twice", inputs: [[2, 5]]) { x, _ in stackedRows([x[0], x[0]]) },
+    OpCase(name: "column blocks", inputs: [[3, 12]]) { x, _ in
+        let blocks = x[0].columnBlocks(4)
+        return blocks[2] + blocks[0].scaled(by: 0.5)
+    },
+    OpCase(name: "relu", inputs: [[5, 9]]) { x, _ in x[0].activated(by: .relu) },
+    OpCase(name: "gelu", inputs: [[700, 9]]) { x, _ in x[0].scaled(by: 4).activated(by: .gelu) },
+    OpCase(name: "silu", inputs: [[700, 9]]) { x, _ in x[0].scaled(by: 9).activated(by: .silu) },
+    OpCase(name: "tanh", inputs: [[700, 9]]) { x, _ in x[0].scaled(by: 3).activated(by: .tanh) },
     OpCase(name: "silu multiply", inputs: [[4, 9], [4, 9]]) { x, _ in siluMultiply(gate: x[0], up: x[1]) },
     OpCase(name: "silu multiply", inputs: [[513, 17], [513, 17]]) { x, _ in
         siluMultiply(gate: x[0].scaled(by: 9), up: x[1])

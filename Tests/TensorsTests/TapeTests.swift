@@ -36,7 +36,10 @@ import Testing
                 let w = tape?.watch(weight) ?? weight.value
                 return siluMultiply(gate: LinearOperands(weight: w)(x), up: x) + x
             }
-            let y = recomputed ? tape.recomputed(tape.recomputed(start, block), block) : block(tape, block(tape, start))
+            let y =
+                recomputed
+                ? tape.recomputed([tape.recomputed([start]) { block($0, $1[0]) }]) { block($0, $1[0]) }
+                : block(tape, block(tape, start))
             tape.backward(from: y)
             return [tape.gradient(of: start)?.values ?? [], weight.gradient?.values ?? [], y.values]
         }

@@ -18,6 +18,9 @@ enum graft_dtype { GRAFT_F32 = 0, GRAFT_BF16 = 1, GRAFT_F16 = 2, GRAFT_INT8 = 3,
 // How many elements a sum of `exponentials` is over.
 enum { GRAFT_SUM_BLOCK = 512 };
 
+// gelu is the exact one, x * Phi(x); silu is x / (1 + exp(-x)).
+enum activation { GRAFT_RELU = 0, GRAFT_GELU = 1, GRAFT_SILU = 2, GRAFT_TANH = 3 };
+
 // A row-major matrix in one of the storage types; f16 is for conversion only and no product takes it.
 //
 // int8: element i is code * scales[i / columns], one f32 scale a row. NF4: two codes a byte, the first in the upper half; element i is
@@ -205,6 +208,10 @@ struct kernel_table {
     void (*silu_multiply_forward)(struct array out, struct matrix gate, struct matrix up, int64_t n);
     void (*silu_multiply_backward)(struct array dgate, struct array dup, struct matrix dout, struct matrix gate,
                                    struct matrix up, int64_t n);
+
+    // out = f(x) and dx = dout * f'(x), f being the activation; out may be x, dx may be dout.
+    void (*activation_forward)(float *out, const float *x, enum activation kind, int64_t n);
+    void (*activation_backward)(float *dx, const float *dout, const float *x, enum activation kind, int64_t n);
 
     // out [T, H, D], lse [T, H] (log of the sum of exponentials, for backward), q [T, H, D], k and v [T, K, D]; scores are
     // scale * q k^T; query head h reads key head h / (H / K). Rows that no sequence covers come out as zeros. out, q, k and v are

@@ -7,7 +7,7 @@ struct GenerationBatch {
     private struct Sample {
         let prompt: Int
         let number: Int
-        /// The prompt's, which all its samples read, then the sample's own.
+        /// Those of virtual tokens, which all samples read; the prompt's, which all its samples read; then the sample's own.
         var segments: [KeyValueSegment]
         var last: Int32
         var position: Int
@@ -27,6 +27,10 @@ struct GenerationBatch {
     private let numbers: [Int]?
     private let options: DecodingOptions
     private let sampler: Sampler
+    /// What stands before every prompt.
+    private let virtual: [KeyValueSegment]
+    /// The tokens there is room for behind that.
+    private let positions: Int
     private(set) var results: [[GeneratedSample]]
     private var nextPrompt = 0
     private var waiting: [Sample] = []
@@ -46,6 +50,8 @@ struct GenerationBatch {
         self.numbers = numbers
         self.options = options
         sampler = Sampler(options.sampling)
+        virtual = model.virtualSegments(adapters, dtype: options.cacheType)
+        positions = model.configuration.maximumPositions - model.virtualTokenCount(adapters)
         let empty = GeneratedSample(tokens: [], isStopped: false)
         results = prompts.map { _ in Array(repeating: empty, count: options.samplesPerPrompt) }
     }
@@ -87,7 +93,7 @@ struct GenerationBatch {
         }
         var isChanged = hasLeft
         for index in active.indices
-        where active[index].segments.count == 1 || active[index].segments.last?.isFull ?? true {
+        where active[index].segments.count == virtual.count + 1 || active[index].segments.last?.isFull ?? true {
             active[index].segments.append(ownSegment(active[index]))
             isChanged = true
         }
@@ -98,7 +104,7 @@ struct GenerationBatch {
     /// Room for the next tokens of a sample: what it may still read, in parts.
     private func ownSegment(_ sample: Sample) -> KeyValueSegment {
         let promptCount = prompts[sample.prompt].count
-        let most = min(options.maximumTokens, model.configuration.maximumPositions - promptCount) - 1
+        let most = min(options.maximumTokens, positions - promptCount) - 1
         let left = most - (sample.position - 1 - promptCount)
         return KeyValueSegment(
             model.configuration, capacity: max(1, min(left, Self.ownTokens)), dtype: options.cacheType)
@@ -114,7 +120,7 @@ struct GenerationBatch {
         let segments = counts.map {
             KeyValueSegment(model.configuration, capacity: $0, dtype: options.cacheType)
         }
-        let cache = KVCache(segments.map { [$0] })
+        let cache = KVCache(segments.map { virtual + [$0] })
         let context = ForwardContext(
             cache.layout(appending: counts), adapters: adapters, keyValues: cache, isDecoding: isShort(range.lowerBound)
         )
@@ -130,7 +136,7 @@ struct GenerationBatch {
             let seen = sampler.penalizesRepetition ? Set(prompts[prompt]) : []
             for number in 0..<options.samplesPerPrompt {
                 let sample = Sample(
-                    prompt: prompt, number: number, segments: [segments[row]], last: 0,
+                    prompt: prompt, number: number, segments: virtual + [segments[row]], last: 0,
                     position: prompts[prompt].count, seen: seen)
                 if let sample = try advanced(sample, logits, row: row, onToken) { waiting.append(sample) }
                 statistics.newTokens += 1
@@ -165,7 +171,7 @@ struct GenerationBatch {
         results[prompt][number].isStopped = stopTokens.contains(token)
         let goesOn = try onToken(.init(prompt: prompt, sample: number, token: token))
         guard goesOn, !stopTokens.contains(token), count < options.maximumTokens,
-            sample.position + 1 < model.configuration.maximumPositions
+            sample.position + 1 < positions
         else { return nil }
         sample.last = token
         sample.position += 1

@@ -113,11 +113,14 @@ public struct Generator {
     }
 
     private func check(_ prompts: [[Int32]]) throws {
-        let limit = model.configuration.maximumPositions
+        let virtual = model.virtualTokenCount(adapters)
+        let limit = model.configuration.maximumPositions - virtual
         for prompt in prompts {
             guard !prompt.isEmpty else { throw InputError("a prompt without tokens") }
             guard prompt.count < limit else {
-                throw InputError("a prompt of \(prompt.count) tokens fills the model's context of \(limit)")
+                let added = virtual == 0 ? "" : ", of which the adapter's virtual tokens take \(virtual)"
+                throw InputError(
+                    "a prompt of \(prompt.count) tokens fills the model's context of \(limit + virtual)\(added)")
             }
         }
     }

@@ -30,12 +30,12 @@ public final class KeyValueSegment {
         }
     }
 
-    fileprivate func write(_ rows: Range<Int>, keys: Tensor, values: Tensor, layer: Int) {
+    func write(_ rows: Range<Int>, keys: Tensor, values: Tensor, layer: Int) {
         pairs[layer].keys.writeRows(rows, of: keys, at: count)
         pairs[layer].values.writeRows(rows, of: values, at: count)
     }
 
-    fileprivate func advance(_ rows: Int) { count += rows }
+    func advance(_ rows: Int) { count += rows }
 }
 
 /// What the sequences of one batch have read, for passes that append to it.

@@ -34,7 +34,7 @@ public struct ScoringOptions: Sendable {
 
     /// Where rows are cut.
     func length(for session: ModelSession) throws -> Int {
-        let longest = session.model.configuration.maximumPositions
+        let longest = session.model.longestSequence
         guard (maxLength ?? 0) <= longest else {
             throw InputError("--max-length \(maxLength ?? 0): the model reads \(longest) tokens at most")
         }

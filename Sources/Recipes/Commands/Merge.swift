@@ -89,6 +89,7 @@ extension Commands {
         isClose: (LogitDifference) -> Bool, observer: RunObserver, _ write: (ModelSession, String) throws -> Void
     ) throws -> MergeReport {
         let output = try freeName(output)
+        try checkMergeable(adapters)
         let settings = try settings.adopting(storageOf: adapters, observer: observer)
         let session = try ModelSession(settings)
         if settings.storage.isQuantized {
@@ -121,6 +122,15 @@ extension Commands {
         } catch {
             try? FileManager.default.removeItem(atPath: temporary)
             throw error
+        }
+    }
+
+    /// Refuses adapters of methods that are no change of weights.
+    static func checkMergeable(_ adapters: [String]) throws {
+        for path in adapters {
+            guard let refusal = type(of: try AdapterFolder(path).configuration).mergeRefusal else { continue }
+            throw InputError(
+                refusal, file: path, hint: "evaluate, generate, chat and compare take it with --adapter")
         }
     }
 

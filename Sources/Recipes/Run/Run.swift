@@ -65,7 +65,7 @@ extension Recipe {
     func objective(of model: CausalLM, reference: ReferenceModel?) -> any Objective {
         let reference = reference ?? .model(model, adapters: [])
         switch objective {
-        case .sft: return SFT(model)
+        case .sft: return SFT(model, predictsFirstToken: adapter?.predictsFirstToken ?? false)
         case .dpo(let settings): return DPO(model, reference: reference, loss: settings.pairLoss)
         case .kto(let settings):
             return KTO(model, reference: reference, loss: settings.loss, maxLength: dataset.maxLength)

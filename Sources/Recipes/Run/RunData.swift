@@ -17,7 +17,7 @@ struct RunData {
     let makeBatches: () throws -> any BatchSource
 
     init(_ recipe: Recipe, _ session: ModelSession, observer: @escaping RunObserver) throws {
-        let longest = session.model.configuration.maximumPositions
+        let longest = session.model.longestSequence
         guard recipe.dataset.maxLength <= longest else {
             throw InputError(
                 "`dataset.max_length` is \(recipe.dataset.maxLength), the model reads \(longest) tokens at most",
@@ -108,10 +108,13 @@ extension TokenizedDataset {
 
 extension Recipe {
     var tokenizingOptions: TokenizingOptions {
-        var trainOn: TrainOn?
-        if case .sft(let settings) = objective { trainOn = settings.trainOn }
+        var (trainOn, predictsFirstToken) = (TrainOn?.none, false)
+        if case .sft(let settings) = objective {
+            (trainOn, predictsFirstToken) = (settings.trainOn, adapter?.predictsFirstToken ?? false)
+        }
         return TokenizingOptions(
-            trainOn: trainOn, maxLength: dataset.maxLength, overflow: dataset.overflow, purpose: objective.purpose)
+            trainOn: trainOn, maxLength: dataset.maxLength, overflow: dataset.overflow, purpose: objective.purpose,
+            predictsFirstToken: predictsFirstToken)
     }
 
     fileprivate func read(_ sources: [DatasetSource], _ session: ModelSession) throws -> TokenizedDataset {

@@ -29,7 +29,7 @@ struct TrainedWeights {
                 try attach(folder, to: session.model, name: Self.name, isTrainable: true, baseHash: baseHash)
                 configuration = folder.configuration
             } else {
-                let made = try settings.configuration(family: session.loaded.family.name)
+                let made = try settings.configuration(for: session, named: recipe.model.path)
                 try attach(made, to: session.model, name: Self.name, seed: UInt64(recipe.training.seed))
                 configuration = made
             }

@@ -9,33 +9,55 @@ public enum AdapterSettings: Equatable, Sendable {
     case lora(LoRASettings)
     /// IA³: a learned scale of some layers' inputs and outputs.
     case ia3(IA3Settings)
+    /// Prompt tuning: learned embeddings before every sequence.
+    case prompt(PromptSettings)
+    /// Prefix tuning: learned keys and values before those of every sequence.
+    case prefix(PrefixSettings)
+    /// Bottleneck adapters: thin layers behind the parts of each block.
+    case bottleneck(BottleneckSettings)
 
     /// A PEFT adapter's folder that training starts from.
     public var initFrom: String? {
         switch self {
         case .lora(let settings): settings.initFrom
         case .ia3(let settings): settings.initFrom
+        case .prompt(let settings): settings.initFrom
+        case .prefix(let settings): settings.initFrom
+        case .bottleneck(let settings): settings.initFrom
         }
     }
 
-    /// What is attached to a model of a family (`model_type`).
+    /// Whether the model reads something before the first token, from which that is predicted too.
+    var predictsFirstToken: Bool { if case .prompt = self { true } else { false } }
+
+    /// What is attached to a model.
     ///
-    /// - Throws: `InputError` where the family has no usual modules for the method and none are named.
-    func configuration(family: String) throws -> any AdapterConfiguration {
+    /// - Parameters:
+    ///   - session: the model with its tokenizer.
+    ///   - name: what the recipe calls it.
+    /// - Returns: the method with all its settings.
+    /// - Throws: `InputError` where the model's family has no usual modules for the method and none are named.
+    func configuration(for session: ModelSession, named name: String) throws -> any AdapterConfiguration {
         switch self {
         case .lora(let settings): settings.configuration
-        case .ia3(let settings): try settings.configuration(family: family)
+        case .ia3(let settings): try settings.configuration(family: session.loaded.family.name)
+        case .prompt(let settings): settings.configuration(for: session, named: name)
+        case .prefix(let settings): settings.configuration
+        case .bottleneck(let settings): settings.configuration
         }
     }
 }
 
 extension AdapterSettings {
-    static let types = ["lora", "ia3"]
+    static let types = ["lora", "ia3", "prompt", "prefix", "bottleneck"]
 
     init(reading section: RecipeNode.Entry) throws {
         var keys = try sectionEntries(section)
         switch try takeType(from: &keys, of: section, types: Self.types) {
         case "ia3": self = .ia3(try IA3Settings(reading: keys, of: section.place))
+        case "prompt": self = .prompt(try PromptSettings(reading: keys, of: section.place))
+        case "prefix": self = .prefix(try PrefixSettings(reading: keys, of: section.place))
+        case "bottleneck": self = .bottleneck(try BottleneckSettings(reading: keys, of: section.place))
         default: self = .lora(try LoRASettings(reading: keys, of: section.place))
         }
     }
@@ -44,6 +66,9 @@ extension AdapterSettings {
         switch self {
         case .lora(let settings): typeEntry("lora") + settings.written
         case .ia3(let settings): typeEntry("ia3") + settings.written
+        case .prompt(let settings): typeEntry("prompt") + settings.written
+        case .prefix(let settings): typeEntry("prefix") + settings.written
+        case .bottleneck(let settings): typeEntry("bottleneck") + settings.written
         }
     }
 }

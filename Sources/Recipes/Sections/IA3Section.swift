@@ -47,7 +47,4 @@ extension IA3Settings: RecipeSection {
             RecipeKey("init_from", optional: \.initFrom, "A PEFT adapter's folder to start from."),
         ]
     }
-
-    /// The keys that LoRA does not have, too.
-    static var ownKeys: Set<String> { Set(keys.map(\.name)).subtracting(LoRASettings.keys.map(\.name)) }
 }

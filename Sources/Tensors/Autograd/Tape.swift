@@ -104,19 +104,19 @@ public final class Tape {
         }
     }
 
-    /// Runs `body` without recording it, and again on a tape of its own when the backward pass comes to it: only its input is kept.
+    /// Runs `body` without recording it, and again on a tape of its own when the backward pass comes to it: only its inputs are kept.
     ///
     /// Recomputation gives the same bits as recording, because kernels do. `body` gets the tape to watch parameters with (nil the
-    /// first time) and must be a pure function of it and the input.
-    public func recomputed(_ input: Tensor, _ body: @escaping (Tape?, Tensor) -> Tensor) -> Tensor {
-        let output = body(nil, input.detached)
-        let isTracked = input.isTracked
-        let kept = input.detached
-        return record(output.detached, inputs: [input]) { gradient in
+    /// first time) and must be a pure function of it and the inputs.
+    public func recomputed(_ inputs: [Tensor], _ body: @escaping (Tape?, [Tensor]) -> Tensor) -> Tensor {
+        let kept = inputs.map(\.detached)
+        let output = body(nil, kept)
+        let isTracked = inputs.map(\.isTracked)
+        return record(output.detached, inputs: inputs) { gradient in
             let inner = Tape()
-            let start = isTracked ? inner.leaf(kept) : kept
+            let start = zip(kept, isTracked).map { $1 ? inner.leaf($0) : $0 }
             inner.backward(from: body(inner, start), gradient: gradient)
-            return [inner.gradient(of: start)]
+            return start.map { inner.gradient(of: $0) }
         }
     }
 

@@ -52,3 +52,41 @@ extension Tensor {
         }
     }
 }
+
+/// Matrices of as many columns one above the other, in f32. Gradient: to each its rows.
+public func stackedRows(_ parts: [Tensor]) -> Tensor {
+    precondition(
+        Set(parts.map(\.columns)).count == 1, "rows of shapes \(parts.map(\.shape)) cannot be stacked")
+    let out = Tensor(uninitialized: [parts.reduce(0) { $0 + $1.rows }, parts[0].columns], device: parts[0].device)
+    var starts = [0]
+    for part in parts {
+        out.writeRows(0..<part.rows, of: part, at: starts[starts.count - 1])
+        starts.append(starts[starts.count - 1] + part.rows)
+    }
+    return out.recorded(from: parts) { dout in zip(starts, starts.dropFirst()).map { dout[rows: $0..<$1] } }
+}
+
+extension Tensor {
+    /// A matrix cut into blocks of so many columns each, in f32. Gradient: theirs, side by side.
+    public func columnBlocks(_ width: Int) -> [Tensor] {
+        precondition(width > 0 && columns % width == 0, "blocks of \(width) columns of shape \(shape)")
+        let (rows, count) = (self.rows, columns / width)
+        let blocks = (0..<count).map { _ in Tensor(uninitialized: [rows, width], device: device) }
+        // A row is as many rows of one block's width.
+        let narrow = converted(to: .f32).reshaped([rows * count, width])
+        for row in 0..<rows {
+            for (index, block) in blocks.enumerated() {
+                block.writeRows(row * count + index..<row * count + index + 1, of: narrow, at: row)
+            }
+        }
+        guard let tape = position?.tape else { return blocks }
+        return tape.record(blocks, inputs: [self]) { gradients in
+            let whole = Tensor.zeros([rows * count, width], device: narrow.device)
+            for (index, gradient) in gradients.enumerated() {
+                guard let gradient else { continue }
+                for row in 0..<rows { whole.writeRows(row..<row + 1, of: gradient, at: row * count + index) }
+            }
+            return [whole.reshaped([rows, count * width])]
+        }
+    }
+}

@@ -25,11 +25,13 @@ struct TokenRows {
     /// - Parameters:
     ///   - examples: sequences, and prompts with answers.
     ///   - scoresPrompts: whether the tokens of prompts with answers are targets too, all but the first.
-    init(_ examples: [Example], scoresPrompts: Bool = false) {
+    ///   - predictsFirstToken: whether virtual tokens stand before every sequence; the row -1, which is the last of them, then predicts
+    ///     the first token of sequences where that is a target.
+    init(_ examples: [Example], scoresPrompts: Bool = false, predictsFirstToken: Bool = false) {
         var rows = Self(layout: SequenceLayout([]))
         for (number, example) in examples.enumerated() {
             if example.answers.isEmpty {
-                rows.append(example, number)
+                rows.append(example, number, from: predictsFirstToken ? 0 : 1)
             } else {
                 rows.appendAnswers(example, number, scoresPrompts: scoresPrompts)
             }
@@ -49,16 +51,16 @@ struct TokenRows {
         prompts = rows.prompts
     }
 
-    private mutating func append(_ example: Example, _ number: Int) {
+    private mutating func append(_ example: Example, _ number: Int, from earliest: Int) {
         let first = targets.count
         defer {
             answers.append([first..<targets.count])
             prompts.append(first..<first)
         }
-        guard let last = example.isTarget.lastIndex(of: true), last > 0 else { return }
+        guard let last = example.isTarget.lastIndex(of: true), last >= earliest else { return }
         let start = tokens.count
-        for index in 1...last where example.isTarget[index] {
-            addTarget(example.tokens[index], row: start + index - 1, number)
+        for index in earliest...last where example.isTarget[index] {
+            addTarget(example.tokens[index], row: index == 0 ? -1 : start + index - 1, number)
         }
         tokens += example.tokens[..<last]
         // The pieces of a row that was split are sequences of their own, and so is what dropout drops in them.
