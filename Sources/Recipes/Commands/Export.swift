@@ -126,6 +126,7 @@ extension Commands {
                 "one `--adapter` is written to \(target.rawValue), not \(adapters.count)",
                 hint: adapters.isEmpty ? nil : "Export each to a file of its own")
         }
+        try checkMergeable(adapters)
         let session = try ModelSession(settings)
         let name = try session.attach(adapters, observer: observer)[0]
         guard let lora = try AdapterFolder(adapters[0]).configuration as? LoRAConfiguration else {
