@@ -1,6 +1,7 @@
 # make quickstart   everything once: packages, build, model, a training run, a merge, a sample
 # make test         the tests, in release mode
 # make benchmark    how fast each kernel is beside plain loops
+# make methods      each method trained on the same rows: the table in docs/methods.md
 
 SWIFT   ?= swift
 STEPS   ?=
@@ -10,7 +11,7 @@ PACKAGES = libjson-c-dev libzstd-dev libpcre2-dev libxxhash-dev
 SOURCES  = Package.swift Sources Tests
 SUDO     = $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: quickstart build test test-portable benchmark model deps format lint clean
+.PHONY: quickstart build test test-portable benchmark methods model deps format lint clean
 
 build: deps
 	$(SWIFT) build -c release --product graft
@@ -43,6 +44,12 @@ test-portable: deps
 # Every kernel beside its plain twin.
 benchmark: deps
 	GRAFT_BENCHMARK=1 $(SWIFT) test -c release --filter Benchmarks
+
+# Each method on the same rows, in some ten minutes; METHODS="DoRA IA³" runs those whose names hold one of the words.
+METHODS ?=
+
+methods: build model
+	python3 Tests/Benchmarks/methods.py $(METHODS)
 
 # System libraries: only what is missing is installed.
 deps:
