@@ -104,6 +104,11 @@ public struct AdapterRecord: Hashable, Sendable {
     /// The metadata key of this program's version.
     public static let version = "graft_version"
 
+    /// The metadata key of the adapters that it was trained on top of: a JSON array of folders.
+    public static let below = "graft_base_adapters"
+    /// The metadata key of how it was combined from others.
+    public static let combination = "graft_combination"
+
     /// Makes a record.
     public init(baseModel: String?, taskType: String = "CAUSAL_LM", metadata: [String: String] = [:]) {
         self.baseModel = baseModel

@@ -31,7 +31,24 @@ public func writeAdapter(
     record: AdapterRecord
 ) throws {
     let tensors = try adapterTensors(named: name, of: model)
-    let text = try adapterConfigurationJSON(configuration, for: model, record: record)
+    try writeAdapterFolder(
+        tensors, keys: configuration.peftKeys(for: AdaptableModules(model)), peftType: type(of: configuration).peftType,
+        to: path, record: record)
+}
+
+/// Writes the two files of an adapter.
+///
+/// - Parameters:
+///   - tensors: under their names in the file.
+///   - keys: the method's own settings.
+///   - peftType: the method.
+///   - path: the folder, made where it is missing.
+///   - record: what it belongs to.
+func writeAdapterFolder(
+    _ tensors: [(name: String, value: Tensor)], keys: [String: JSON], peftType: String, to path: String,
+    record: AdapterRecord
+) throws {
+    let text = adapterConfigurationJSON(keys, peftType: peftType, record: record)
     try FileWriting.makeFolder(path)
     try SafetensorsWriter.write(
         tensors.map { name, value in
@@ -41,14 +58,12 @@ public func writeAdapter(
 }
 
 /// The text of `adapter_config.json`: every key that PEFT 0.21.2 writes, sorted, as Python's `json.dumps(indent=2)` lays it out.
-func adapterConfigurationJSON(
-    _ configuration: any AdapterConfiguration, for model: any Module, record: AdapterRecord
-) throws -> String {
-    var keys = try configuration.peftKeys(for: AdaptableModules(model))
+private func adapterConfigurationJSON(_ own: [String: JSON], peftType: String, record: AdapterRecord) -> String {
+    var keys = own
     keys["auto_mapping"] = .null
     keys["base_model_name_or_path"] = record.baseModel.map { .string($0) } ?? .null
     keys["inference_mode"] = true
-    keys["peft_type"] = .string(type(of: configuration).peftType)
+    keys["peft_type"] = .string(peftType)
     keys["peft_version"] = "0.21.2"
     keys["revision"] = .null
     keys["task_type"] = .string(record.taskType)

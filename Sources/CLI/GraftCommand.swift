@@ -15,8 +15,9 @@ struct GraftCommand: ParsableCommand {
             """,
         version: graftVersion,
         subcommands: [
-            Train.self, Inspect.self, Evaluate.self, Compare.self, Merge.self, Export.self, Generate.self, Chat.self,
-            Tokenize.self, Benchmark.self,
+            Train.self, Inspect.self, Evaluate.self, Compare.self, Merge.self, Export.self, AdapterCommands.self,
+            Generate.self,
+            Chat.self, Tokenize.self, Benchmark.self,
         ])
 }
 

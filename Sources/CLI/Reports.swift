@@ -3,12 +3,14 @@ import Recipes
 extension Comparison {
     /// A table, a model a line.
     var text: String {
-        var lines = ["base     \(Console.text(of: base))"]
+        let width = (entries.map(\.name.count).max() ?? 0) + 2
+        func padded(_ name: String) -> String { name + String(repeating: " ", count: max(1, width - name.count)) }
+        var lines = ["\(padded("base"))\(Console.text(of: base))"]
         for entry in entries {
-            let name = entry.name + String(repeating: " ", count: max(1, 9 - entry.name.count))
-            lines.append(name + Console.text(of: entry.result))
+            lines.append(padded(entry.name) + Console.text(of: entry.result))
             lines.append(
-                "         nll \(signed(entry.difference)) ± \(decimals(entry.differenceStandardError, 4)) against the base; "
+                padded("")
+                    + "nll \(signed(entry.difference)) ± \(decimals(entry.differenceStandardError, 4)) against the base; "
                     + "logits against the \(entry.logitsAgainst): max \(small(entry.logits.maximum)), mean \(small(entry.logits.mean)), "
                     + "KL \(small(entry.logits.meanKL))")
         }
@@ -21,19 +23,38 @@ extension MergeReport {
     var text: String {
         "merged \(layers) layers into \(output): the written model's logits are within \(small(logits.maximum)) of the adapter's, "
             + "\(small(logits.meanKL)) nats a token over \(logits.rows) tokens"
+            + (type == .nf4 ? ", changed by nf4" : "")
             + (isVerified ? "\n" : "; this misses the tolerance and was written by --force\n")
+            + (comparison?.text ?? "")
     }
 }
 
 extension ExportReport {
     /// What was written and how close it came.
     var text: String {
-        let written = "\(target.rawValue) in \(type.rawValue)"
+        let written = "\(target.rawValue) in \(type)"
         guard let logits else { return "wrote \(layers) layers of the adapter to \(output): \(written)\n" }
         let merged = layers > 0 ? "merged \(layers) layers and wrote" : "wrote"
         return "\(merged) \(output): \(written); its logits are within \(small(logits.maximum)) of the model's, "
             + "\(small(logits.meanKL)) nats a token over \(logits.rows) tokens"
             + (isVerified != false ? "\n" : "; this misses the tolerance and was written by --force\n")
+    }
+}
+
+extension CombineReport {
+    /// What was written, and likelihoods where there are rows.
+    var text: String {
+        let names = inputs.map(\.path)
+        var lines: [String] = []
+        func line(_ name: String, _ result: EvaluationResult) { lines.append("\(Console.text(of: result))  \(name)") }
+        if let base { line("base", base) }
+        for (path, result) in inputs { if let result { line(path, result) } }
+        for trial in trials {
+            if let result = trial.result { line(trial.combination.description(of: names), result) }
+        }
+        let how = trials.first.map { $0.combination.description(of: names) } ?? ""
+        lines.append("wrote \(layers) layers of rank \(rank) to \(output): \(how)")
+        return lines.joined(separator: "\n") + "\n"
     }
 }
 

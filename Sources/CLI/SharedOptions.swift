@@ -17,8 +17,11 @@ struct ModelOptions: ParsableArguments {
     var doubleQuant: String?
 
     /// The flags as a recipe's section.
-    func settings() throws -> ModelSettings {
-        try ModelSettings(path: model, precision: precision, weights: weights, doubleQuant: doubleQuant)
+    ///
+    /// - Parameter writesNF4: whether the command writes nf4, so that `--double-quant` has a meaning without `--weights`.
+    func settings(writesNF4: Bool = false) throws -> ModelSettings {
+        try ModelSettings(
+            path: model, precision: precision, weights: weights, doubleQuant: doubleQuant, writesNF4: writesNF4)
     }
 }
 

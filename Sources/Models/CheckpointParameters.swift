@@ -41,6 +41,10 @@ final class CheckpointParameters: ParameterSource {
         read.insert(name)
         let type = shape.count == 2 ? try storage.type(of: path, storedAs: try checkpoint.storageType(of: name)) : .f32
         defer { try? checkpoint.releasePages(of: name) }
+        if shape.count == 2, let matrix = try checkpoint.quantizedMatrix(name) {
+            // What is stored in NF4 stays as it is, with double quantisation or without.
+            return type == .nf4 || type == .nf4DoubleQuant ? matrix : matrix.converted(to: type)
+        }
         guard type != .f32 else { return try Tensor(shape: shape) { try read(name, of: path, into: $0) } }
         let tensor = stagingArea()[rows: 0..<shape.reduce(1, *)].reshaped(shape)
         try tensor.withMutableFloats { try read(name, of: path, into: $0) }

@@ -9,12 +9,15 @@ struct MatrixStorage {
     /// Whether a matrix is trained, which only f32 can be.
     let isTrained: (_ path: String) throws -> Bool
 
+    /// Whether a matrix is quantised where linear layers are: all but embeddings and head.
+    static func isQuantized(_ path: String) -> Bool {
+        !path.hasPrefix("model.embed_tokens.") && !path.hasPrefix("lm_head.")
+    }
+
     /// How one is kept. Embeddings and head are not quantised: they stay in the type of the products, and in bf16 where they come in it.
     func type(of path: String, storedAs source: String) throws -> DType {
         if try isTrained(path) { return .f32 }
-        guard weights.isQuantized, path.hasPrefix("model.embed_tokens.") || path.hasPrefix("lm_head.") else {
-            return weights
-        }
+        guard weights.isQuantized, !Self.isQuantized(path) else { return weights }
         return precision == .bf16 || source == "BF16" ? .bf16 : .f32
     }
 }

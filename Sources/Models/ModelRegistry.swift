@@ -16,7 +16,8 @@ public enum ModelRegistry {
     /// - Parameters:
     ///   - path: any of the three.
     ///   - weights: how matrices are stored in memory; norms and biases stay f32. Of int8 and NF4 that is meant for the linear layers
-    ///     but the head; embeddings and head are then bf16 where they are stored so or products are, else f32.
+    ///     but the head; embeddings and head are then bf16 where they are stored so or products are, else f32. A folder that
+    ///     holds NF4 is not quantised again: where either NF4 is asked for it gives its own.
     ///   - precision: how products are computed.
     ///   - isTrained: whether a matrix will be trained in a model of so many decoder layers: it is kept in f32 then.
     /// - Returns: the model, with every checkpoint key accounted for.
@@ -28,6 +29,8 @@ public enum ModelRegistry {
         let checkpoint = try openCheckpoint(path)
         let family = try family(of: checkpoint)
         let configuration = try configuration(of: checkpoint, family)
+        let isNF4 = weights == .nf4 || weights == .nf4DoubleQuant
+        let weights = isNF4 ? checkpoint.quantization ?? weights : weights
         return try withoutActuallyEscaping(isTrained) { isTrained in
             let storage = MatrixStorage(weights: weights, precision: precision) {
                 try isTrained($0, configuration.layers)

@@ -101,13 +101,24 @@ package struct QuantizedParts {
     /// One signed byte an element (int8), or two NF4 codes a byte, the first in the upper half.
     package var codes: [UInt8]
     /// absmax / 127 of each row (int8), or absmax of each block of 64 (NF4); empty where double quantisation keeps it in bytes.
-    package var scales: [Float] = []
+    package var scales: [Float]
     /// With double quantisation: absmax as codes of bitsandbytes' signed 8-bit dynamic map.
-    package var nestedCodes: [UInt8] = []
+    package var nestedCodes: [UInt8]
     /// With double quantisation: the largest |absmax − offset| of each 256 blocks.
-    package var nestedScales: [Float] = []
+    package var nestedScales: [Float]
     /// With double quantisation: the mean of absmax.
-    package var offset: Float = 0
+    package var offset: Float
+
+    /// Parts with codes alone, or all of them.
+    package init(
+        codes: [UInt8], scales: [Float] = [], nestedCodes: [UInt8] = [], nestedScales: [Float] = [], offset: Float = 0
+    ) {
+        self.codes = codes
+        self.scales = scales
+        self.nestedCodes = nestedCodes
+        self.nestedScales = nestedScales
+        self.offset = offset
+    }
 }
 
 extension Tensor {
@@ -128,4 +139,51 @@ extension Tensor {
         }
         return parts
     }
+}
+
+extension Tensor {
+    /// A quantised matrix of the parts that it is stored as.
+    package init(_ parts: QuantizedParts, shape: [Int], dtype: DType) {
+        let layout = QuantizedLayout(shape, dtype)
+        self.init(uninitialized: shape, dtype: dtype)
+        let memory = raw
+        func write<Element>(_ values: [Element], at start: Int, _ count: Int) {
+            precondition(values.count == count, "\(values.count) of \(count) parts of a \(dtype) matrix \(shape)")
+            values.withUnsafeBytes {
+                if let base = $0.baseAddress { (memory + start).copyMemory(from: base, byteCount: $0.count) }
+            }
+        }
+        write(parts.codes, at: 0, dtype == .int8 ? count : (count + 1) / 2)
+        guard let nested = layout.nestedScales else {
+            write(parts.scales, at: layout.scales, layout.scaleCount)
+            return
+        }
+        write(parts.nestedCodes, at: layout.scales, layout.scaleCount)
+        write(parts.nestedScales, at: nested, (layout.offset - nested) / 4)
+        (memory + layout.offset).storeBytes(of: parts.offset, as: Float.self)
+    }
+}
+
+/// The tables behind NF4's codes, as files that hold them carry them.
+package enum NF4Tables {
+    /// Elements with one absmax.
+    package static let block = QuantizedLayout.block
+    /// Absmax with one nested scale.
+    package static let nestedBlock = QuantizedLayout.nestedBlock
+
+    /// What each of the 16 codes stands for, in units of the absmax.
+    package static let levels: [Float] = {
+        let parts = QuantizedParts(codes: (0..<8).map { UInt8(32 * $0 + 2 * $0 + 1) }, scales: [1])
+        return Tensor(parts, shape: [1, 16], dtype: .nf4).values
+    }()
+
+    /// What each of the 256 codes of an absmax stands for, in units of the nested scale.
+    package static let nestedMap: [Float] = {
+        // Matrices of a code that stands for 1, and absmax of every code.
+        let parts = QuantizedParts(
+            codes: Array(repeating: 0xff, count: 256 * block / 2), nestedCodes: (0...255).map { UInt8($0) },
+            nestedScales: [1])
+        let values = Tensor(parts, shape: [256, block], dtype: .nf4DoubleQuant).values
+        return (0..<256).map { values[$0 * block] }
+    }()
 }

@@ -7,12 +7,14 @@ public struct SafetensorsTensor {
 
     /// The name in the file.
     public let name: String
-    /// How the values are stored: F32, F16 or BF16.
+    /// How the values are stored: F32, F16 or BF16, or bytes as they are.
     public let type: SafetensorsType
     /// Its dimensions, slowest first.
     public let shape: [Int]
     /// Hands all values to the sink, in pieces of any size.
     let values: (Sink) throws -> Void
+    /// Makes the bytes of a tensor that is not written from floats.
+    let bytes: (() -> [UInt8])?
 
     /// A tensor whose values are made while the file is written, so that a model needs no second copy in memory.
     ///
@@ -26,6 +28,17 @@ public struct SafetensorsTensor {
         self.type = type
         self.shape = shape
         self.values = values
+        bytes = nil
+    }
+
+    /// A tensor of bytes (U8), made while the file is written.
+    public init(_ name: String, bytes count: Int, shape: [Int], _ bytes: @escaping () -> [UInt8]) {
+        precondition(shape.reduce(1, *) == count, "tensor \(name): \(count) bytes for shape \(shape)")
+        self.name = name
+        self.type = .u8
+        self.shape = shape
+        self.values = { _ in }
+        self.bytes = bytes
     }
 
     /// A tensor whose values are at hand.
@@ -48,7 +61,7 @@ public enum SafetensorsWriter {
     ///   old file is then untouched.
     public static func write(_ tensors: [SafetensorsTensor], metadata: [String: String] = [:], to path: String) throws {
         precondition(Set(tensors.map(\.name)).count == tensors.count, "two tensors have one name")
-        let ordered = tensors.filter { $0.type == .f32 } + tensors.filter { $0.type != .f32 }
+        let ordered = [32, 16, 8].flatMap { bits in tensors.filter { $0.type.bits == bits } }
         try FileWriting.replace(path) { file in
             let header = header(of: ordered, metadata: metadata)
             try withUnsafeBytes(of: UInt64(header.utf8.count).littleEndian) { try file.write($0) }
@@ -80,6 +93,10 @@ public enum SafetensorsWriter {
     }
 
     private static func write(_ tensor: SafetensorsTensor, to file: FileSink) throws {
+        if let bytes = tensor.bytes?() {
+            precondition(bytes.count == tensor.byteCount, "tensor \(tensor.name) was given \(bytes.count) bytes")
+            return try bytes.withUnsafeBytes { try file.write($0) }
+        }
         var written = 0
         let pieceSize = 1 << 16
         let scratch = UnsafeMutableBufferPointer<UInt16>.allocate(capacity: pieceSize)

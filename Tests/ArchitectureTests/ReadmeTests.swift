@@ -39,7 +39,8 @@ import Testing
                 let target = try #require(arguments.first { !$0.contains("=") })
                 #expect(makefile.contains("\n\(target):"), "\(page): make \(target)")
             case "graft":
-                let name = try #require(arguments.first)
+                // A command of a group is two words.
+                let name = arguments.prefix(arguments.first == "adapters" ? 2 : 1).joined(separator: " ")
                 let known = try await flags(of: name)
                 for flag in arguments where flag.hasPrefix("--") {
                     #expect(known.contains(flag), "\(page): graft \(name) \(flag)")
@@ -59,9 +60,10 @@ import Testing
         let commands = help[list.upperBound...].matches(of: /\n?  ([a-z]+)  +[A-Z]/).map { String($0.output.1) }
         #expect(commands.count >= 9)
         for name in commands {
+            let whole = name == "adapters" ? "adapters combine" : name
             let section = try #require(readme.section("### graft \(name)"), "graft \(name) is not described")
             let common = readme.section("## Commands")?.components(separatedBy: "\n### ").first ?? ""
-            for flag in try await flags(of: name) where !["--version", "--help"].contains(flag) {
+            for flag in try await flags(of: whole) where !["--version", "--help"].contains(flag) {
                 #expect(section.contains("`\(flag)") || common.contains("`\(flag)"), "graft \(name) \(flag)")
             }
         }
@@ -130,7 +132,7 @@ import Testing
 
     /// The long flags in a command's help.
     private func flags(of command: String) async throws -> Set<String> {
-        let run = try await Graft.run([command, "--help"])
+        let run = try await Graft.run(command.split(separator: " ").map(String.init) + ["--help"])
         #expect(run.status == 0 && run.output.contains("USAGE: graft \(command)"), "graft \(command)")
         return Set(run.output.matches(of: /--[a-z][a-z-]*/).map { String($0.output) })
     }

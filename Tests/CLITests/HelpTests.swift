@@ -6,13 +6,14 @@ import Testing
 /// files anew.
 @Suite struct HelpTests {
     private static let commands = [
-        "train", "inspect", "evaluate", "compare", "merge", "export", "generate", "chat", "tokenize", "benchmark",
+        "train", "inspect", "evaluate", "compare", "merge", "export", "adapters", "generate", "chat", "tokenize",
+        "benchmark",
     ]
 
-    @Test(arguments: ["graft"] + commands)
+    @Test(arguments: ["graft"] + commands + ["adapters combine"])
     func isAsWritten(command: String) async throws {
-        let run = try await Graft.run(
-            command == "graft" ? ["--help"] : [command, "--help"], environment: ["COLUMNS": "80"])
+        let words = command == "graft" ? [] : command.split(separator: " ").map(String.init)
+        let run = try await Graft.run(words + ["--help"], environment: ["COLUMNS": "80"])
         let file = Locations.inRepository("Tests/CLITests/Help/\(command).txt")
         if ProcessInfo.processInfo.environment["GRAFT_WRITE_HELP"] != nil {
             try run.output.write(toFile: file, atomically: true, encoding: .utf8)

@@ -70,7 +70,7 @@ import Testing
         try folder.write(#"{"quantization_config": {"quant_method": "bitsandbytes"}}"#, to: "config.json")
         try SafetensorsFolder.write([SafetensorsTensor("w", shape: [1], [1])], to: folder.path)
         let error = #expect(throws: InputError.self) { try openCheckpoint(folder.path) }
-        #expect(error?.message == "holds quantised weights (bitsandbytes), which cannot be read")
+        #expect(error?.message == "holds quantised weights (bitsandbytes in 8 bits), which cannot be read")
     }
 
     @Test func aFileIsKnownByItsContentToo() throws {

@@ -21,7 +21,7 @@ struct SampleAdapterTests {
         let model = try ModelSettings(path: #require(Locations.model), precision: nil, weights: nil)
         var notes: [String] = []
         let comparison = try Commands.compare(
-            model, adapter: Self.folder, options: ScoringOptions(data: data)
+            model, adapters: [Self.folder], options: ScoringOptions(data: data)
         ) { if case .note(let note) = $0 { notes.append(note) } }
         let adapted = try #require(comparison.entries.first)
         // Its run took the perplexity of held-out rows from 66 to 28: 0.85 nats a token.

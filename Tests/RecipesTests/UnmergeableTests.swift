@@ -43,7 +43,7 @@ import Testing
         let adapted = try Commands.evaluate(settings(), adapters: [run], options: options)
         // The same tokens, so that the two can be compared.
         #expect(base.tokens == adapted.tokens && base.nll != adapted.nll)
-        let compared = try Commands.compare(settings(), adapter: run, options: options)
+        let compared = try Commands.compare(settings(), adapters: [run], options: options)
         #expect(compared.json.text().contains("\(adapted.nll)"))
         let output = folder.file("out")
         for export in [nil, ExportTarget.gguf, .ggufLoRA] {

@@ -78,7 +78,8 @@ extension LoRAConfiguration {
         return copy
     }
 
-    private func peftKeys(for paths: [String], _ targetModules: ModuleNames) throws -> [String: JSON] {
+    /// The keys for adapted layers of these paths.
+    func peftKeys(for paths: [String], _ targetModules: ModuleNames) throws -> [String: JSON] {
         var keys: [String: JSON] = [
             "r": .integer(r), "lora_alpha": Self.number(loraAlpha), "lora_dropout": .number(loraDropout),
             "use_rslora": .bool(useRSLoRA),

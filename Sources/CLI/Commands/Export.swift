@@ -24,8 +24,8 @@ struct Export: ParsableCommand {
 
     @Option(
         help: """
-            How matrices are stored: f32, f16 or bf16, in gguf also q8_0, q6_k, q5_1, q5_0, q4_k, q4_1 or q4_0. Without it f16 \
-            in gguf, f32 in gguf-lora and mlx, bf16 in safetensors.
+            How matrices are stored: f32, f16 or bf16, in gguf also q8_0, q6_k, q5_1, q5_0, q4_k, q4_1 or q4_0, in safetensors \
+            also nf4. Without it f16 in gguf, f32 in gguf-lora and mlx, bf16 in safetensors.
             """)
     var type: String?
 
@@ -34,7 +34,7 @@ struct Export: ParsableCommand {
 
     func run() throws {
         let report = try Commands.export(
-            model.settings(), adapters: adapter, to: to, output: output, type: type.map(ExportTarget.type),
+            model.settings(writesNF4: type == "nf4"), adapters: adapter, to: to, output: output, typeNamed: type,
             force: force, observer: Console().show)
         try StandardOutput.write(outputOptions.json ? report.json.text(.spaced) + "\n" : report.text)
     }

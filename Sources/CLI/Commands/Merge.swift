@@ -16,8 +16,11 @@ struct Merge: ParsableCommand {
     @Option(help: "The folder to write; must not exist.")
     var output: String
 
-    @Option(help: "How weights are written: f32, f16 or bf16.")
+    @Option(help: "How weights are written: f32, f16, bf16, or nf4 for transformers and bitsandbytes.")
     var dtype = MergeType.bf16
+
+    @Option(help: "Rows on which base, adapter, merged and re-quantised model are compared.")
+    var data: String?
 
     @Flag(help: "Write the model even where it misses the tolerance.")
     var force = false
@@ -28,7 +31,8 @@ struct Merge: ParsableCommand {
 
     func run() throws {
         let report = try Commands.merge(
-            model.settings(), adapters: adapter, output: output, type: dtype, force: force, observer: Console().show)
+            model.settings(writesNF4: dtype == .nf4), adapters: adapter, output: output, type: dtype,
+            rows: data.map { ScoringOptions(data: $0) }, force: force, observer: Console().show)
         try StandardOutput.write(outputOptions.json ? report.json.text(.spaced) + "\n" : report.text)
     }
 }

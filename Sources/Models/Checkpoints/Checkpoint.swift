@@ -36,6 +36,10 @@ public protocol Checkpoint: AnyObject, Sendable {
     ///
     /// - Throws: ``InputError`` where its type cannot be read as numbers.
     func readFloats(_ name: String, into target: UnsafeMutableBufferPointer<Float>) throws
+    /// How most matrices are stored, where the files hold them in a type that they can be kept in: NF4. Else nil.
+    var quantization: DType? { get }
+    /// A matrix that the files hold in NF4, with their codes and scales; nil for any other tensor.
+    func quantizedMatrix(_ name: String) throws -> Tensor?
     /// Lets go of the memory that a tensor's bytes took when they were read; they can be read again.
     func releasePages(of name: String) throws
     /// The tokenizer that comes with the weights: `tokenizer.json` beside them, or made from a GGUF file's metadata.
@@ -45,6 +49,11 @@ public protocol Checkpoint: AnyObject, Sendable {
 }
 
 extension Checkpoint {
+    /// Few formats hold what is kept in memory as it is.
+    public var quantization: DType? { nil }
+    /// See ``quantization``.
+    public func quantizedMatrix(_ name: String) throws -> Tensor? { nil }
+
     /// A hash of the weights that tells models apart in a fraction of a second.
     ///
     /// It is taken over each tensor's name, shape, type and up to 64 KB of its bytes (sixteen pieces, evenly spread, the first and the last

@@ -9,16 +9,11 @@ final class HuggingFaceCheckpoint: Checkpoint {
     let configuration: JSON
     let generationConfiguration: JSON?
     private let weights: SafetensorsFolder
+    private let matrices: BitsAndBytesMatrices
 
     init(_ folder: String) throws {
         path = folder
         configuration = try Self.readObject(folder + "/config.json")
-        if let quantisation = configuration["quantization_config"] {
-            let method = quantisation["quant_method"]?.string.map { " (\($0))" } ?? ""
-            throw InputError(
-                "holds quantised weights\(method), which cannot be read", file: folder,
-                hint: "Give the model's folder in F32, F16 or BF16, or a GGUF file")
-        }
         let generation = folder + "/generation_config.json"
         if case .file = PathKind(generation) {
             generationConfiguration = try Self.readObject(generation)
@@ -26,6 +21,7 @@ final class HuggingFaceCheckpoint: Checkpoint {
             generationConfiguration = nil
         }
         weights = try SafetensorsFolder(folder)
+        matrices = try BitsAndBytesMatrices(weights, configuration)
     }
 
     private static func readObject(_ path: String) throws -> JSON {
@@ -34,19 +30,34 @@ final class HuggingFaceCheckpoint: Checkpoint {
         return value
     }
 
-    var tensorNames: [String] { weights.names }
+    var tensorNames: [String] { weights.names.filter { !matrices.isPart($0) } }
 
-    func shape(of name: String) throws -> [Int] { try weights.shard(of: name).entry(name).shape }
+    var quantization: DType? { matrices.type }
 
-    func storageType(of name: String) throws -> String { try weights.shard(of: name).entry(name).type.rawValue }
+    func shape(of name: String) throws -> [Int] {
+        try matrices.shape(of: name) ?? weights.shard(of: name).entry(name).shape
+    }
+
+    func storageType(of name: String) throws -> String {
+        matrices.shape(of: name) == nil ? try weights.shard(of: name).entry(name).type.rawValue : "NF4"
+    }
 
     func rawBytes(_ name: String) throws -> UnsafeRawBufferPointer { try weights.shard(of: name).rawBytes(name) }
 
     func readFloats(_ name: String, into target: UnsafeMutableBufferPointer<Float>) throws {
-        try weights.shard(of: name).readFloats(name, into: target)
+        guard let matrix = try matrices.matrix(name) else {
+            return try weights.shard(of: name).readFloats(name, into: target)
+        }
+        precondition(target.count == matrix.count, "\(target.count) numbers for \(name) \(matrix.shape)")
+        _ = target.update(fromContentsOf: matrix.values)
     }
 
-    func releasePages(of name: String) throws { try weights.shard(of: name).releasePages(of: name) }
+    func quantizedMatrix(_ name: String) throws -> Tensor? { try matrices.matrix(name) }
+
+    func releasePages(of name: String) throws {
+        try weights.shard(of: name).releasePages(of: name)
+        if matrices.shape(of: name) != nil { try matrices.releasePages(of: name) }
+    }
 
     func tokenizer() throws -> Tokenizer {
         let file = path + "/tokenizer.json"

@@ -14,7 +14,8 @@ import Tokenizers
 ///   - loaded: the model, without adapters on it, and where it came from: its configuration is kept, all but what changed.
 ///   - tokenizer: what to write beside it.
 ///   - path: the folder.
-///   - dtype: how the numbers are stored.
+///   - dtype: how the numbers are stored. NF4 is bitsandbytes': linear layers but the head are quantised, unless they are already, and
+///     the rest is bf16 where that loses nothing, else f32.
 ///   - replacing: whether the folder may hold files already; those of the model are replaced, others stay.
 /// - Throws: `InputError` where the folder holds something and `replacing` is false, or a weight does not fit f16; `RunError` where
 ///   the disk is full or the folder cannot be written.
@@ -28,7 +29,8 @@ public func writeHuggingFaceFolder(
     let temporary = path + ".partial"
     try? FileManager.default.removeItem(atPath: temporary)
     do {
-        try writeFiles(HuggingFaceConfiguration(loaded, tokenizer, dtype), loaded.model, tokenizer, to: temporary)
+        let tensors = folderTensors(loaded.model, dtype)
+        try writeFiles(HuggingFaceConfiguration(loaded, tokenizer, dtype), tensors, tokenizer, to: temporary)
         if existing.isEmpty {
             try move(temporary, to: path)
         } else {
@@ -40,21 +42,56 @@ public func writeHuggingFaceFolder(
     }
 }
 
+/// A model's tensors as a folder holds them.
+private func folderTensors(_ model: CausalLM, _ dtype: DType) -> [SafetensorsTensor] {
+    precondition(dtype != .int8, "a folder of weights in int8 is not written")
+    return model.parameters().flatMap { name, parameter in
+        let value = parameter.value
+        if dtype.isQuantized, value.shape.count == 2, MatrixStorage.isQuantized(name) {
+            return BitsAndBytesMatrices.tensors(name, value.converted(to: dtype))
+        }
+        let type: SafetensorsType =
+            switch dtype {
+            case .f16: .f16
+            case .bf16: .bf16
+            case .f32: .f32
+            default: value.isExactInBF16 ? .bf16 : .f32
+            }
+        return [
+            SafetensorsTensor(name, type, shape: value.shape) { sink in try value.converted(to: .f32).withFloats(sink) }
+        ]
+    }
+}
+
+extension CausalLM {
+    /// Whether what is not quantised loses nothing in bf16.
+    fileprivate var isExactInBF16: Bool {
+        parameters().allSatisfy { name, parameter in
+            parameter.value.shape.count == 2 && MatrixStorage.isQuantized(name) || parameter.value.isExactInBF16
+        }
+    }
+}
+
+extension Tensor {
+    /// Whether rounding to bf16 changes no number.
+    fileprivate var isExactInBF16: Bool {
+        dtype == .bf16 || converted(to: .f32).withFloats { $0.allSatisfy { $0.bitPattern & 0xffff == 0 } }
+    }
+}
+
 /// What the two JSON files of a folder say.
 private struct HuggingFaceConfiguration {
     let model: JSON
     let generation: JSON?
-    let type: SafetensorsType
 
     init(_ loaded: LoadedModel, _ tokenizer: Tokenizer, _ dtype: DType) {
-        let (name, type): (String, SafetensorsType) =
+        let name =
             switch dtype {
-            case .f32: ("float32", .f32)
-            case .bf16: ("bfloat16", .bf16)
-            case .f16: ("float16", .f16)
-            case .int8, .nf4, .nf4DoubleQuant: preconditionFailure("a folder of weights in \(dtype) is not written")
+            case .f32: "float32"
+            case .bf16: "bfloat16"
+            case .f16: "float16"
+            default: loaded.model.isExactInBF16 ? "bfloat16" : "float32"
             }
-        self.type = type
         let tokens = [
             ("bos_token_id", tokenizer.bosToken), ("eos_token_id", tokenizer.eosToken),
             ("pad_token_id", tokenizer.padToken),
@@ -75,19 +112,22 @@ private struct HuggingFaceConfiguration {
         }
         // The older name stays where it was used: programs that know it alone would miss the newer one.
         changes.append((original["torch_dtype"] == nil ? "dtype" : "torch_dtype", .string(name)))
-        let members = (original.object ?? [:]).merging(changes) { $1 }
+        if dtype.isQuantized {
+            let isDouble = dtype == .nf4DoubleQuant
+            changes.append(
+                ("quantization_config", BitsAndBytesMatrices.configuration(isDouble: isDouble, computeType: name)))
+        }
+        var members = (original.object ?? [:])
+        members["quantization_config"] = nil
+        members = members.merging(changes) { $1 }
         model = .object(members.filter { $0.key != "dtype" || original["torch_dtype"] == nil })
     }
 }
 
 private func writeFiles(
-    _ configuration: HuggingFaceConfiguration, _ model: CausalLM, _ tokenizer: Tokenizer, to folder: String
+    _ configuration: HuggingFaceConfiguration, _ tensors: [SafetensorsTensor], _ tokenizer: Tokenizer,
+    to folder: String
 ) throws {
-    let tensors = model.parameters().map { name, parameter in
-        SafetensorsTensor(name, configuration.type, shape: parameter.value.shape) { sink in
-            try parameter.value.converted(to: .f32).withFloats(sink)
-        }
-    }
     try SafetensorsFolder.write(tensors, to: folder)
     func write(_ json: JSON, _ name: String) throws {
         try FileWriting.replace(folder + "/" + name, with: json.text(.indented(2, sortedKeys: true)) + "\n")

@@ -46,7 +46,7 @@ public struct ExportReport: Sendable {
     /// What it is.
     public var target: ExportTarget
     /// How its matrices are stored.
-    public var type: GGUFStorage
+    public var type: String
     /// The layers that an adapter changed, or that an exported adapter changes.
     public var layers: Int
     /// The logits of what was written against those of the model with its adapters on; nil for an adapter alone.
@@ -57,7 +57,7 @@ public struct ExportReport: Sendable {
     /// The report as an object.
     public var json: JSON {
         [
-            "output": .string(output), "to": .string(target.rawValue), "type": .string(type.rawValue),
+            "output": .string(output), "to": .string(target.rawValue), "type": .string(type),
             "layers": .integer(layers), "verified": isVerified.map { .bool($0) } ?? .null,
             "max_logit_difference": logits.map { .number($0.maximum) } ?? .null,
             "mean_logit_difference": logits.map { .number($0.mean) } ?? .null,
@@ -97,10 +97,12 @@ extension Commands {
         case .ggufLoRA, .mlx:
             return try exportAdapter(settings, adapters, to: target, output: output, type: type, observer: observer)
         case .gguf, .safetensors:
-            let report = try writeVerified(
-                settings, adapters: adapters, output: output, force: force,
-                isClose: { type.isQuantized || (type == .f32 ? $0.maximum : $0.meanKL) <= 1e-3 }, observer: observer
-            ) { session, path in
+            let output = try freeName(output)
+            let settings = try settings.adopting(storageOf: adapters, observer: observer)
+            let writing = VerifiedWriting(
+                settings: settings, adapters: adapters, output: output,
+                tolerance: type.isQuantized ? .none : type == .f32 ? .logits : .likelihoods, force: force)
+            return try writing(observer: observer) { session, path in
                 if target == .gguf {
                     try writeGGUF(
                         session.loaded, tokenizer: session.tokenizer, to: path, storage: type,
@@ -109,10 +111,11 @@ extension Commands {
                     try writeHuggingFaceFolder(
                         session.loaded, tokenizer: session.tokenizer, to: path, dtype: type.folderType)
                 }
+            } finish: { outcome, _ in
+                ExportReport(
+                    output: outcome.output, target: target, type: type.rawValue, layers: outcome.layers,
+                    logits: outcome.logits, isVerified: type.isQuantized ? nil : outcome.isVerified)
             }
-            return ExportReport(
-                output: report.output, target: target, type: type, layers: report.layers, logits: report.logits,
-                isVerified: type.isQuantized ? nil : report.isVerified)
         }
     }
 
@@ -147,7 +150,7 @@ extension Commands {
         } else {
             layers = try writeLowRank(lora, named: name, session, from: adapters[0], to: output, type: type)
         }
-        return ExportReport(output: output, target: target, type: type, layers: layers)
+        return ExportReport(output: output, target: target, type: type.rawValue, layers: layers)
     }
 
     /// Writes the factors of LoRA as llama.cpp reads them; returns the number of layers.

@@ -93,7 +93,7 @@ struct ModelSession {
     ///
     /// - Returns: the names under which they are active.
     /// - Throws: `InputError` where one was made for another model.
-    func attach(_ folders: [String], observer: RunObserver) throws -> [String] {
+    func attach(_ folders: [String], observer: RunObserver = { _ in }) throws -> [String] {
         guard !folders.isEmpty else { return [] }
         let hash = try loaded.checkpoint.contentHash()
         return try folders.enumerated().map { index, path in
@@ -104,21 +104,50 @@ struct ModelSession {
             if let recorded = folder.metadata[AdapterRecord.baseHash], recorded != hash {
                 observer(.note("\(path) was trained on other weights than those of \(loaded.checkpoint.path)"))
             }
+            remarkOnOrder(folder, after: folders.prefix(index), observer)
             return name
         }
     }
 }
 
+extension ModelSession {
+    /// An adapter that was trained on top of others needs them below it.
+    private func remarkOnOrder(
+        _ folder: AdapterFolder, after others: ArraySlice<String>, _ observer: RunObserver
+    ) {
+        let names = folder.metadata[AdapterRecord.below].flatMap { try? JSON(parsing: $0) }?.array ?? []
+        let below = names.compactMap(\.string)
+        guard !below.isEmpty, below.count != others.count else { return }
+        observer(
+            .note(
+                "\(folder.path) was trained on top of \(below.joined(separator: ", ")): name those first, in this order"
+            ))
+    }
+}
+
 extension ModelSettings {
-    /// These settings, with the storage that an adapter was trained on where none was asked for.
+    /// These settings, with the storage that the adapters were trained on where none was asked for, or that of a folder in NF4.
     func adopting(storageOf adapters: [String], observer: RunObserver) throws -> ModelSettings {
-        guard !isStorageGiven, let path = adapters.first else { return self }
-        guard let recorded = try AdapterFolder(path).metadata[AdapterRecord.baseStorage],
-            let recorded = DType(rawValue: recorded), recorded != storage
-        else { return self }
-        observer(.note("\(path) was trained on \(recorded.inWords) weights: the model is loaded so"))
+        guard !isStorageGiven else { return self }
+        let records = try adapters.compactMap { path in
+            try AdapterFolder(path).metadata[AdapterRecord.baseStorage].flatMap(DType.init).map { (path, $0) }
+        }
+        let (adopted, reason): (DType, String)
+        if let (path, recorded) = records.first {
+            (adopted, reason) = (recorded, "\(path) was trained on \(recorded.inWords) weights: the model is loaded so")
+            for (other, storage) in records where storage != recorded {
+                observer(
+                    .note("\(other) was trained on \(storage.inWords) weights, \(path) on \(recorded.inWords) ones"))
+            }
+        } else if let held = try openCheckpoint(path).quantization {
+            (adopted, reason) = (held, "\(path) holds \(held.inWords) weights: they are kept so")
+        } else {
+            return self
+        }
+        guard adopted != storage else { return self }
+        observer(.note(reason))
         var copy = self
-        copy.storage = recorded
+        copy.storage = adopted
         return copy
     }
 }

@@ -28,7 +28,9 @@ struct PreferenceReference {
     ) throws {
         guard let settings = recipe.objective.reference else { return nil }
         let source = try Source(settings.model, recipe)
-        identity = try source.identity(baseHash: weights.baseHash)
+        identity = try source.identity(
+            baseHash: weights.baseHash,
+            below: (recipe.model.adapters ?? []).map { try ContentHash.ofFile($0 + "/" + AdapterFolder.weightsName) })
         if settings.isPrecomputed {
             model = .known(try source.precomputed(recipe, session, weights, data, identity, observer: observer))
         } else {
@@ -39,7 +41,7 @@ struct PreferenceReference {
 
     /// Where the reference comes from.
     private enum Source {
-        /// The model without adapters.
+        /// The model without the adapter that is trained.
         case base
         /// The base model with the adapter in a folder.
         case adapter(String)
@@ -61,7 +63,8 @@ struct PreferenceReference {
         }
 
         /// The hashes of the weights that the reference has.
-        func identity(baseHash: String) throws -> [String: String] {
+        func identity(baseHash: String, below: [String]) throws -> [String: String] {
+            let baseHash = ([baseHash] + below).joined(separator: " ")
             switch self {
             case .base: return ["the reference model": baseHash]
             case .newAdapter: return ["the reference model": "\(baseHash), adapter as it starts"]
@@ -78,14 +81,14 @@ struct PreferenceReference {
             _ recipe: Recipe, _ session: ModelSession, _ weights: TrainedWeights, observer: @escaping RunObserver
         ) throws -> (model: CausalLM, adapters: [String]) {
             switch self {
-            case .base where weights.keepsBase(session): return (session.model, [])
+            case .base where weights.keepsBase(session): return (session.model, weights.frozen)
             case .base:
                 observer(
                     .note("the model is loaded a second time as the reference; precompute_ref_log_probs avoids that"))
                 return (try ModelSession(recipe.model).model, [])
             case .adapter(let path):
                 try attachFrozen(AdapterFolder(path), session, baseHash: weights.baseHash)
-                return (session.model, [PreferenceReference.name])
+                return (session.model, weights.frozen + [PreferenceReference.name])
             case .newAdapter:
                 throw InputError(
                     "`objective.reference: start` is the base model with the adapter as its seed makes it",
@@ -142,7 +145,7 @@ struct PreferenceReference {
             }
             let known: ReferenceLogProbabilities
             switch self {
-            case .base: known = .init(examples, of: session.model, adapters: [])
+            case .base: known = .init(examples, of: session.model, adapters: weights.frozen)
             // Nothing is trained yet: the active adapter is the one that training starts from.
             case .newAdapter: known = .init(examples, of: session.model, adapters: weights.active)
             case .adapter, .other:

@@ -52,6 +52,7 @@ struct Run {
         if case .path(let path) = recipe.objective.reference?.model {
             inputs.append(("objective.reference", path))
         }
+        inputs += (recipe.model.adapters ?? []).map { ("model.adapters", $0) }
         for (key, path) in inputs where place(path) == output {
             throw InputError(
                 "`output.path` is `\(key)` too: the run would write over what it starts from", file: path,

@@ -28,6 +28,9 @@ struct RunIdentity {
         parts.merge(reference) { $1 }
         parts["the tokenizer"] = session.tokenizer.contentHash
         parts["the chat template"] = session.templateHash
+        for path in recipe.model.adapters ?? [] {
+            parts["the adapter \(path)"] = try ContentHash.ofFile(path + "/adapter_model.safetensors")
+        }
         for source in recipe.dataset.sources + (recipe.dataset.evaluationSource.map { [$0] } ?? []) {
             parts["the rows of \(source.path)"] = try ContentHash.ofFile(source.path)
         }

@@ -8,11 +8,15 @@ import Tensors
 struct TrainedWeights {
     /// The adapters that are active while training and evaluating.
     let active: [String]
+    /// Those of them that are frozen, below the one that is trained.
+    let frozen: [String]
     /// The hash of the frozen base.
     let baseHash: String
     private let configuration: (any AdapterConfiguration)?
     private let baseName: String
     private let storage: DType
+    /// The frozen adapters below, as paths.
+    private let below: [String]
 
     private static let name = "default"
 
@@ -21,9 +25,12 @@ struct TrainedWeights {
         baseHash = try session.loaded.checkpoint.contentHash()
         baseName = recipe.model.path
         storage = session.loaded.weights
+        below = recipe.model.adapters ?? []
         switch recipe.adapter {
         case let settings?:
-            active = [Self.name]
+            // Attaching freezes what is there: the one that is trained comes last.
+            frozen = try session.attach(below)
+            active = frozen + [Self.name]
             if let start = settings.initFrom {
                 let folder = try AdapterFolder(start)
                 try attach(folder, to: session.model, name: Self.name, isTrainable: true, baseHash: baseHash)
@@ -34,7 +41,12 @@ struct TrainedWeights {
                 configuration = made
             }
         case nil:
-            active = []
+            guard below.isEmpty else {
+                throw InputError(
+                    "`model.adapters` needs an `adapter` section: the weights of a model under adapters are not trained",
+                    hint: "Merge them into the model first")
+            }
+            (active, frozen) = ([], [])
             configuration = nil
             if let trainable = recipe.training.trainableParameters {
                 try trainable.apply(to: session.model, layers: session.model.configuration.layers)
@@ -66,12 +78,12 @@ struct TrainedWeights {
             try folder.takeFiles(of: staged)
             return
         }
-        let record = AdapterRecord(
-            baseModel: baseName,
-            metadata: [
-                AdapterRecord.baseHash: baseHash, AdapterRecord.baseStorage: storage.rawValue,
-                AdapterRecord.templateHash: session.templateHash, AdapterRecord.version: graftVersion,
-            ])
+        var metadata = [
+            AdapterRecord.baseHash: baseHash, AdapterRecord.baseStorage: storage.rawValue,
+            AdapterRecord.templateHash: session.templateHash, AdapterRecord.version: graftVersion,
+        ]
+        if !below.isEmpty { metadata[AdapterRecord.below] = JSON.array(below.map { .string($0) }).text() }
+        let record = AdapterRecord(baseModel: baseName, metadata: metadata)
         try folder.write(session.tokenizer)
         try writeAdapter(configuration, named: Self.name, of: session.model, to: folder.path, record: record)
     }

@@ -25,6 +25,8 @@ public struct ModelSettings: Equatable, Sendable {
     public var weights = WeightStorage.f32
     /// Whether the scales of nf4 are quantised themselves.
     public var doubleQuant = true
+    /// Folders of adapters that stay on the model, frozen, in order: what is trained is trained on top of them.
+    public var adapters: [String]?
     /// Whether a command's flags named the storage; where they did not, an adapter's own is taken.
     var isStorageGiven = false
 
@@ -52,13 +54,21 @@ extension ModelSettings: RecipeSection {
             RecipeKey(
                 "double_quant", \.doubleQuant,
                 "With nf4: the scales are kept in 8 bits too, 4.13 bits a weight instead of 4.5."),
+            RecipeKey(
+                "adapters", optional: \.adapters,
+                "Folders of adapters that stay on the model, frozen and in this order, while another is trained on top of them."
+            ),
         ]
     }
 }
 
 extension ModelSettings {
     /// The settings that a command's flags `--model`, `--precision`, `--weights` and `--double-quant` ask for, checked as in a recipe.
-    public init(path: String, precision: String?, weights: String?, doubleQuant: String? = nil) throws {
+    ///
+    /// - Parameter writesNF4: whether the command writes nf4, so that `--double-quant` has a meaning without `--weights`.
+    public init(
+        path: String, precision: String?, weights: String?, doubleQuant: String? = nil, writesNF4: Bool = false
+    ) throws {
         func read<Value: RecipeValue>(_ text: String?, _ flag: String, _ field: inout Value) throws {
             guard let text else { return }
             field = try Value(reading: RecipeNode(.string(text)), as: flag)
@@ -71,7 +81,7 @@ extension ModelSettings {
             guard let value = Bool(doubleQuant) else {
                 throw InputError("`--double-quant` must be true or false, not `\(doubleQuant)`")
             }
-            guard self.weights == .nf4 else { throw InputError("`--double-quant` needs `--weights nf4`") }
+            guard self.weights == .nf4 || writesNF4 else { throw InputError("`--double-quant` needs `--weights nf4`") }
             self.doubleQuant = value
         }
         isStorageGiven = weights != nil
