@@ -44,6 +44,7 @@ public func writeAdapter(
 ///   - peftType: the method.
 ///   - path: the folder, made where it is missing.
 ///   - record: what it belongs to.
+/// - Throws: `RunError` where the folder cannot be written.
 func writeAdapterFolder(
     _ tensors: [(name: String, value: Tensor)], keys: [String: JSON], peftType: String, to path: String,
     record: AdapterRecord

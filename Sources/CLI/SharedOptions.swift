@@ -19,6 +19,8 @@ struct ModelOptions: ParsableArguments {
     /// The flags as a recipe's section.
     ///
     /// - Parameter writesNF4: whether the command writes nf4, so that `--double-quant` has a meaning without `--weights`.
+    /// - Returns: the settings, checked.
+    /// - Throws: `InputError` for a value that a recipe would not take.
     func settings(writesNF4: Bool = false) throws -> ModelSettings {
         try ModelSettings(
             path: model, precision: precision, weights: weights, doubleQuant: doubleQuant, writesNF4: writesNF4)

@@ -14,12 +14,13 @@ struct TaskArithmetic {
     /// What is summed: the path of the layer and the factor. What is dropped at random depends on it, the adapter's number and the seed.
     let purpose: String
 
-    /// The combined numbers.
+    /// Combines.
     ///
     /// - Parameters:
     ///   - arrays: an array an adapter.
     ///   - weights: a weight an adapter.
     ///   - numbers: which adapter each is, counted from 0 over all, those that lack the layer included.
+    /// - Returns: as many numbers as an array has.
     func sum(_ arrays: [[Float]], weights: [Float], numbers: [Int]) -> [Float] {
         let kept = zip(arrays, numbers).map(pruned)
         return combination.type.electsSigns ? disjointMean(kept, weights) : weightedSum(kept, weights)

@@ -54,6 +54,7 @@ struct VerifiedWriting {
     ///   - observer: takes remarks.
     ///   - write: writes the model to a path.
     ///   - finish: adds to what was written, before it gets its name.
+    /// - Returns: what `finish` makes of the outcome.
     /// - Throws: ``InputError`` for anything that cannot be read or merged; ``RunError`` for a model that is refused or cannot be written.
     func callAsFunction<Result>(
         _ rows: ScoringOptions? = nil, observer: RunObserver, _ write: (ModelSession, String) throws -> Void,

@@ -63,9 +63,15 @@ extension ModelSettings: RecipeSection {
 }
 
 extension ModelSettings {
-    /// The settings that a command's flags `--model`, `--precision`, `--weights` and `--double-quant` ask for, checked as in a recipe.
+    /// The settings that a command's flags ask for, checked as in a recipe.
     ///
-    /// - Parameter writesNF4: whether the command writes nf4, so that `--double-quant` has a meaning without `--weights`.
+    /// - Parameters:
+    ///   - path: `--model`.
+    ///   - precision: `--precision`.
+    ///   - weights: `--weights`.
+    ///   - doubleQuant: `--double-quant`.
+    ///   - writesNF4: whether the command writes nf4, so that `--double-quant` has a meaning without `--weights`.
+    /// - Throws: ``InputError`` for a value that a recipe would not take.
     public init(
         path: String, precision: String?, weights: String?, doubleQuant: String? = nil, writesNF4: Bool = false
     ) throws {
