@@ -39,14 +39,14 @@ let package = Package(
             name: "CKernels",
             cSettings: [.unsafeFlags(["-O3", "-Wall", "-Wextra", "-Wno-missing-field-initializers", "-Werror"])]),
 
-        module("Files", ["CJSONC", "CZstd", "CXXHash", collections]),
+        module("Files", ["CJSONC", "CPCRE2", "CZstd", "CXXHash", collections]),
         module("Tensors", ["CKernels", "Files"]),
         module("Layers", ["Tensors"]),
         module("Tokenizers", ["CPCRE2", "Files", collections]),
         module("Models", ["Layers", "Tokenizers", "Tensors", "Files"]),
         module("Datasets", ["Tokenizers", "Files"]),
-        module("Adapters", ["Layers", "Tensors", "Files", "CPCRE2"]),
-        module("Trainers", ["Models", "Datasets", "Layers", "Tensors", "Files"]),
+        module("Adapters", ["Layers", "Tensors", "Files"]),
+        module("Trainers", ["Models", "Datasets", "Tokenizers", "Layers", "Tensors", "Files"]),
         module(
             "Recipes",
             ["Trainers", "Adapters", "Datasets", "Models", "Tokenizers", "Layers", "Tensors", "Files", "Yams"]),

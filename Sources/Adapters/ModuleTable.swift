@@ -33,7 +33,7 @@ public struct ModuleTable<Value: Hashable & Sendable>: Hashable, Sendable {
     /// - Returns: the value of each path that a key fits.
     /// - Throws: `InputError` where a key is no valid regular expression.
     func values(for paths: [String], key: String, strict: Bool) throws -> [String: Value] {
-        let patterns = try rows.map { try ModulePattern(#"(.*\.)?(\#($0.key))$"#, source: $0.key, key: key) }
+        let patterns = try rows.map { try RegularExpression(#"(.*\.)?(\#($0.key))$"#, source: $0.key, key: key) }
         var found: [String: Value] = [:]
         var used: Set<Int> = []
         for path in paths {

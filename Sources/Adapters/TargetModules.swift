@@ -179,26 +179,26 @@ func minimalSuffixes(of targets: [String], apartFrom others: [String]) -> [Strin
 /// A selection with its patterns compiled.
 private struct ModuleMatcher {
     private let target: TargetModules
-    private let include: ModulePattern?
-    private let exclude: ModulePattern?
-    private let layerIndex: [ModulePattern]
+    private let include: RegularExpression?
+    private let exclude: RegularExpression?
+    private let layerIndex: [RegularExpression]
 
     init(_ target: TargetModules) throws {
         self.target = target
         include =
             if case .only(.expression(let pattern)) = target.include {
-                try ModulePattern(pattern, key: "target_modules")
+                try RegularExpression(pattern, key: "target_modules")
             } else { nil }
         exclude =
             if case .expression(let pattern) = target.exclude {
-                try ModulePattern(pattern, key: "exclude_modules")
+                try RegularExpression(pattern, key: "exclude_modules")
             } else { nil }
         // The first number in the path counts: further ones are experts and the like.
         layerIndex =
             target.layersPattern.isEmpty
-            ? [try ModulePattern(#".*?\.[^.]*\.(?P<index>\d+)\."#, key: "layers_pattern")]
+            ? [try RegularExpression(#".*?\.[^.]*\.(?P<index>\d+)\."#, key: "layers_pattern")]
             : try target.layersPattern.map {
-                try ModulePattern(#"(?:^|.*?\.)\#($0)\.(?P<index>\d+)\."#, source: $0, key: "layers_pattern")
+                try RegularExpression(#"(?:^|.*?\.)\#($0)\.(?P<index>\d+)\."#, source: $0, key: "layers_pattern")
             }
     }
 

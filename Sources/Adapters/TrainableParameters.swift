@@ -52,11 +52,11 @@ public struct TrainableParameters: Hashable, Sendable {
     /// A selection with its patterns compiled.
     public struct Selector {
         private let selection: TrainableParameters
-        private let patterns: [ModulePattern]
+        private let patterns: [RegularExpression]
 
         fileprivate init(_ selection: TrainableParameters) throws {
             self.selection = selection
-            patterns = try selection.patterns.map { try ModulePattern($0, key: "training.trainable") }
+            patterns = try selection.patterns.map { try RegularExpression($0, key: "training.trainable") }
         }
 
         /// Whether a parameter is trained in a model of so many decoder layers.

@@ -74,6 +74,23 @@ public final class CausalLM: Module {
         model(tokens, context.computing(in: precision))
     }
 
+    /// What the head says of the targets that follow some rows of a pass.
+    ///
+    /// - Parameters:
+    ///   - states: of the pass.
+    ///   - rows: the rows whose next token is predicted.
+    ///   - targets: that next token, one a row.
+    ///   - temperature: divides the logits.
+    /// - Returns: the scores, and the hidden states `[rows, hiddenSize]` that they are of.
+    public func headScores(
+        of states: HiddenStates, rows: [Int32], targets: [Int32], temperature: Double = 1
+    ) -> (scores: HeadScores, hidden: Tensor) {
+        let (hidden, operands) = headInputs(states, rows: rows)
+        // A head has no bias: logits / T are those of hidden / T.
+        let cooled = temperature == 1 ? hidden : hidden.scaled(by: Float(1 / temperature)).stored(as: hidden.dtype)
+        return (HeadScores(cooled, head: operands, targets: targets), hidden)
+    }
+
     /// The logits `[rows, vocabulary]` of some rows of a pass.
     public func logits(of states: HiddenStates, rows: [Int32]) -> Tensor {
         let (hidden, operands) = headInputs(states, rows: rows)

@@ -3,22 +3,40 @@ import Files
 
 /// The micro-batches of one optimizer step.
 public struct StepBatches {
-    /// In the order they run.
+    /// In the order they run. None: the step is passed over, and weights stay as they are.
     public var batches: [Batch]
     /// Epochs completed once this step is done, as a fraction.
     public var epoch: Double
+    /// What the source measured while it made them.
+    public var metrics: [String: Double]
 
     /// Makes a step.
-    public init(batches: [Batch], epoch: Double) {
+    public init(batches: [Batch], epoch: Double, metrics: [String: Double] = [:]) {
         self.batches = batches
         self.epoch = epoch
+        self.metrics = metrics
     }
 }
 
-/// Where a training loop gets its batches: a pure function of the step, so that a resumed run goes on where it stopped.
+/// Where a training loop gets its batches: a pure function of the step, or of the step and ``state``, so that a resumed run goes on
+/// where it stopped.
 public protocol BatchSource: AnyObject {
     /// The micro-batches of a step, counted from 0. Steps are asked for in rising order, from anywhere.
     func step(_ index: Int) throws -> StepBatches
+    /// What a checkpoint must hold besides the step; nil for nothing.
+    var state: JSON? { get }
+    /// Goes on from the state of a checkpoint.
+    ///
+    /// - Throws: `InputError` where it is none of this source's.
+    func restore(_ state: JSON) throws
+}
+
+extension BatchSource {
+    /// Most sources follow from the step.
+    public var state: JSON? { nil }
+
+    /// There is nothing to restore.
+    public func restore(_ state: JSON) throws {}
 }
 
 /// Batches that a plan lays out before the first step.

@@ -80,6 +80,7 @@ public final class TrainingLoop {
     private func step() throws -> StepMetrics {
         let start = ContinuousClock.now
         let group = try batches.step(state.step)
+        state.batches = batches.state
         let totals = group.batches.map(objective.counts).reduce([]) { sums, counts in
             sums.isEmpty ? counts : zip(sums, counts).map(+)
         }
@@ -87,13 +88,16 @@ public final class TrainingLoop {
         let norm = try gradientNorm(group, isTrained: totals.contains { $0 > 0 })
         let rate = options.learningRate * options.schedule.factor(state.step)
         let clip = options.maxGradientNorm.map { min(1, $0 / (norm + 1e-6)) } ?? 1
-        optimizer.step(parameters, learningRate: rate, gradientScale: Float(clip))
+        if !group.batches.isEmpty {
+            optimizer.step(parameters, learningRate: rate, gradientScale: Float(clip))
+        }
         for (_, parameter) in parameters { parameter.gradient = nil }
 
         let tokens = group.batches.reduce(0) { $0 + $1.tokenCount }
         state.step += 1
         state.tokens += tokens
         var metrics = sums.mapValues { $0.count == 0 ? 0 : $0.sum / $0.count }
+        metrics.merge(group.metrics) { $1 }
         let time = (ContinuousClock.now - start).components
         let seconds = Double(time.seconds) + Double(time.attoseconds) * 1e-18
         return StepMetrics(

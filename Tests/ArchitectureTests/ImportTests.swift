@@ -8,14 +8,14 @@ import Testing
 private let allowed: [String: Set<String>] = [
     "CLI": ["Recipes", "Files", "ArgumentParser"],
     "Recipes": ["Trainers", "Adapters", "Datasets", "Models", "Tokenizers", "Layers", "Tensors", "Files", "Yams"],
-    "Trainers": ["Models", "Datasets", "Layers", "Tensors", "Files"],
-    "Adapters": ["Layers", "Tensors", "Files", "CPCRE2"],
+    "Trainers": ["Models", "Datasets", "Tokenizers", "Layers", "Tensors", "Files"],
+    "Adapters": ["Layers", "Tensors", "Files"],
     "Models": ["Layers", "Tokenizers", "Tensors", "Files"],
     "Datasets": ["Tokenizers", "Files"],
     "Layers": ["Tensors"],
     "Tokenizers": ["Files", "CPCRE2", "OrderedCollections"],
     "Tensors": ["CKernels", "Files"],
-    "Files": ["CJSONC", "CZstd", "CXXHash", "OrderedCollections"],
+    "Files": ["CJSONC", "CPCRE2", "CZstd", "CXXHash", "OrderedCollections"],
 ]
 
 private let system: Set<String> = [

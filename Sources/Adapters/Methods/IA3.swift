@@ -82,7 +82,7 @@ public struct IA3Configuration: LinearAdapterConfiguration {
     private func feedforwardPaths(_ paths: [String], strict: Bool) throws -> Set<String> {
         switch feedforward {
         case .expression(let pattern):
-            let pattern = try ModulePattern(pattern, key: "feedforward_modules")
+            let pattern = try RegularExpression(pattern, key: "feedforward_modules")
             return Set(try paths.filter(pattern.matchesAll))
         case .list(let names):
             if strict, let idle = names.first(where: { name in !paths.contains { $0.hasSuffix(name) } }) {

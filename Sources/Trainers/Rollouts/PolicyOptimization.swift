@@ -1,0 +1,55 @@
+import Datasets
+import Layers
+import Tensors
+
+/// Policy optimisation on rollouts: PPO with a value head, and GRPO and RLOO without one; they differ in the settings of ``PolicyLoss``
+/// and in the ``Credit`` of the rollouts.
+public struct PolicyOptimization: Objective {
+    private let policy: Policy
+    private let rollouts: Rollouts
+    private let loss: PolicyLoss
+
+    /// Trains a policy on what it wrote.
+    public init(_ policy: Policy, _ rollouts: Rollouts, loss: PolicyLoss) {
+        self.policy = policy
+        self.rollouts = rollouts
+        self.loss = loss
+    }
+
+    /// What the loss is a mean over.
+    public func counts(_ batch: Batch) -> [Int] { [loss.count(batch.examples)] }
+
+    /// The scaled sum over the batch's answers.
+    public func loss(
+        _ batch: Batch, scale: [Double], _ makeContext: (SequenceLayout) -> ForwardContext
+    ) -> ObjectiveResult {
+        let pass = PolicyPass(policy, batch.examples, makeContext)
+        var total = 0.0
+        var sums = MetricSums()
+        var gradient: [[[Float]]] = []
+        var valueGradient: [[[Float]]] = []
+        for (index, example) in batch.examples.enumerated() {
+            let results = rollouts.answers(of: example).enumerated().map { answer, judged in
+                loss(
+                    policy: pass.logProbabilities[index][answer],
+                    values: pass.values.isEmpty ? [] : pass.values[index][answer], answer: judged, scale: scale[0])
+            }
+            gradient.append(results.map(\.gradient))
+            valueGradient.append(results.map(\.valueGradient))
+            for result in results {
+                total += result.loss
+                sums.add(result.sums)
+            }
+            for entropies in pass.entropies[index] {
+                sums.add("policy/entropy", entropies.total, count: Double(entropies.count))
+            }
+        }
+        let totals = sums.values
+        rollouts.note(
+            ratios: totals["policy/ratio"] ?? (0, 0), divergence: totals["policy/approxkl"] ?? (0, 0))
+        // The passes of a step add up to one loss.
+        sums.add("loss", total, count: scale[0] * Double(loss.count(batch.examples)))
+        return ObjectiveResult(
+            loss: pass.loss(total, gradient: gradient, valueGradient: valueGradient), sums: sums.values)
+    }
+}
