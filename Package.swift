@@ -46,7 +46,7 @@ let package = Package(
         module("Models", ["Layers", "Tokenizers", "Tensors", "Files"]),
         module("Datasets", ["Tokenizers", "Files"]),
         module("Adapters", ["Layers", "Tensors", "Files"]),
-        module("Trainers", ["Models", "Datasets", "Tokenizers", "Layers", "Tensors", "Files"]),
+        module("Trainers", ["Models", "Datasets", "Layers", "Tensors", "Files"]),
         module(
             "Recipes",
             ["Trainers", "Adapters", "Datasets", "Models", "Tokenizers", "Layers", "Tensors", "Files", "Yams"]),

@@ -8,7 +8,7 @@ import Testing
 private let allowed: [String: Set<String>] = [
     "CLI": ["Recipes", "Files", "ArgumentParser"],
     "Recipes": ["Trainers", "Adapters", "Datasets", "Models", "Tokenizers", "Layers", "Tensors", "Files", "Yams"],
-    "Trainers": ["Models", "Datasets", "Tokenizers", "Layers", "Tensors", "Files"],
+    "Trainers": ["Models", "Datasets", "Layers", "Tensors", "Files"],
     "Adapters": ["Layers", "Tensors", "Files"],
     "Models": ["Layers", "Tokenizers", "Tensors", "Files"],
     "Datasets": ["Tokenizers", "Files"],
