@@ -4,6 +4,7 @@ import Layers
 import Models
 import Tensors
 import TestSupport
+import Testing
 
 /// The tiny models that adapters were made for.
 let bases = ["tiny-llama", "tiny-qwen2"]
@@ -34,4 +35,21 @@ extension JSON {
     var floats: [Float] { array?.compactMap(\.number).map(Float.init) ?? [] }
     /// The ids of an array.
     var ids: [Int32] { array?.compactMap(\.integer).map(Int32.init) ?? [] }
+}
+
+/// Compares one number of a parameter's gradient with a difference of losses of fourth order.
+func expectSlope(of parameter: Parameter, _ gradient: Tensor, _ path: String, _ loss: () -> Double) {
+    let element = gradient.count / 3
+    let kept = parameter.value
+    defer { parameter.value = kept }
+    func shifted(_ shift: Float) -> Double {
+        var values = kept.values
+        values[element] += shift
+        parameter.value = Tensor(values, shape: kept.shape)
+        return loss()
+    }
+    let step: Float = 1e-2
+    let slope =
+        (8 * (shifted(step) - shifted(-step)) - (shifted(2 * step) - shifted(-2 * step))) / Double(12 * step)
+    #expect(isClose(Double(gradient.values[element]), slope, relative: 1e-2, absolute: 3e-3), "\(path)")
 }

@@ -122,25 +122,24 @@ struct BitsAndBytesMatrices {
     }
 
     private func bytes(_ name: String, count: Int) throws -> [UInt8] {
-        let file = try weights.shard(of: name)
-        let entry = try file.entry(name)
-        guard entry.type == .u8, entry.shape.reduce(1, *) == count else {
-            throw InputError(
-                "is \(entry.type.rawValue) \(entry.shape), not \(count) bytes (U8)", file: file.path,
-                place: "tensor '\(name)'")
-        }
-        return Array(try file.rawBytes(name))
+        Array(try file(of: name, .u8, count: count, "\(count) bytes (U8)").rawBytes(name))
     }
 
     private func floats(_ name: String, count: Int) throws -> [Float] {
+        try file(of: name, .f32, count: count, "\(count) numbers in F32").floats(name)
+    }
+
+    /// The file that holds a tensor, which must be of a type and a number of elements.
+    private func file(
+        of name: String, _ type: SafetensorsType, count: Int, _ expected: String
+    ) throws -> SafetensorsFile {
         let file = try weights.shard(of: name)
         let entry = try file.entry(name)
-        guard entry.type == .f32, entry.shape.reduce(1, *) == count else {
+        guard entry.type == type, entry.shape.reduce(1, *) == count else {
             throw InputError(
-                "is \(entry.type.rawValue) \(entry.shape), not \(count) numbers in F32", file: file.path,
-                place: "tensor '\(name)'")
+                "is \(entry.type.rawValue) \(entry.shape), not \(expected)", file: file.path, place: "tensor '\(name)'")
         }
-        return try file.floats(name)
+        return file
     }
 
     private func check(_ name: String, is table: [Float]) throws {

@@ -48,38 +48,6 @@ private func store(nibbles target: UnsafeMutableRawPointer, _ code: (Int) -> Flo
     }
 }
 
-/// `[d][qs × 16]`: d = m / −8 for the element m of largest magnitude, q = x / d + 8.5 cut off.
-func encodeQ4_0(_ source: UnsafePointer<Float>, _ blocks: Int, _ target: UnsafeMutableRawPointer) {
-    for block in 0..<blocks {
-        let from = source + 32 &* block
-        let to = target + 18 &* block
-        var extreme: Float = from[0]
-        for j in 1..<32 where abs(from[j]) > abs(extreme) { extreme = from[j] }
-        let d = extreme / -8
-        let inverse = d == 0 ? 0 : 1 / d
-        store(half: d, to, 0)
-        store(nibbles: to + 2) { from[$0] * inverse + 8.5 }
-    }
-}
-
-/// `[d][m][qs × 16]`: m = min x, d = (max x − m) / 15, q = (x − m) / d + 0.5 cut off.
-func encodeQ4_1(_ source: UnsafePointer<Float>, _ blocks: Int, _ target: UnsafeMutableRawPointer) {
-    for block in 0..<blocks {
-        let from = source + 32 &* block
-        let to = target + 20 &* block
-        var (least, most) = (from[0], from[0])
-        for j in 1..<32 {
-            least = min(least, from[j])
-            most = max(most, from[j])
-        }
-        let d = (most - least) / 15
-        let inverse = d == 0 ? 0 : 1 / d
-        store(half: d, to, 0)
-        store(half: least, to, 2)
-        store(nibbles: to + 4) { (from[$0] - least) * inverse + 0.5 }
-    }
-}
-
 /// Codes 0 … 31 of a block's elements: the low four bits two a byte, the fifth in a word of 32.
 @inline(__always)
 private func store(fives target: UnsafeMutableRawPointer, _ code: (Int) -> Float) {
@@ -93,34 +61,62 @@ private func store(fives target: UnsafeMutableRawPointer, _ code: (Int) -> Float
     target.storeBytes(of: high, toByteOffset: 0, as: UInt32.self)
 }
 
-/// `[d][qh][qs × 16]`: d = m / −16 for the element m of largest magnitude, q = x / d + 16.5 cut off.
-func encodeQ5_0(_ source: UnsafePointer<Float>, _ blocks: Int, _ target: UnsafeMutableRawPointer) {
+/// A type with a scale: `[d][codes]`, d = m / −half for the element m of largest magnitude, q = x / d + half + 0.5 cut off.
+@inline(__always)
+private func encode(
+    _ source: UnsafePointer<Float>, _ blocks: Int, _ target: UnsafeMutableRawPointer, half: Float, codeBytes: Int,
+    _ storeCodes: (UnsafeMutableRawPointer, (Int) -> Float) -> Void
+) {
     for block in 0..<blocks {
         let from = source + 32 &* block
-        let to = target + 22 &* block
+        let to = target + (2 &+ codeBytes) &* block
         var extreme: Float = from[0]
         for j in 1..<32 where abs(from[j]) > abs(extreme) { extreme = from[j] }
-        let d = extreme / -16
+        let d = extreme / -half
         let inverse = d == 0 ? 0 : 1 / d
         store(half: d, to, 0)
-        store(fives: to + 2) { from[$0] * inverse + 16.5 }
+        storeCodes(to + 2) { from[$0] * inverse + (half + 0.5) }
     }
 }
 
-/// `[d][m][qh][qs × 16]`: m = min x, d = (max x − m) / 31, q = (x − m) / d + 0.5 cut off.
-func encodeQ5_1(_ source: UnsafePointer<Float>, _ blocks: Int, _ target: UnsafeMutableRawPointer) {
+/// A type with a scale and a minimum: `[d][m][codes]`, m = min x, d = (max x − m) / highest, q = (x − m) / d + 0.5 cut off.
+@inline(__always)
+private func encode(
+    _ source: UnsafePointer<Float>, _ blocks: Int, _ target: UnsafeMutableRawPointer, highest: Float, codeBytes: Int,
+    _ storeCodes: (UnsafeMutableRawPointer, (Int) -> Float) -> Void
+) {
     for block in 0..<blocks {
         let from = source + 32 &* block
-        let to = target + 24 &* block
+        let to = target + (4 &+ codeBytes) &* block
         var (least, most) = (from[0], from[0])
         for j in 1..<32 {
             least = min(least, from[j])
             most = max(most, from[j])
         }
-        let d = (most - least) / 31
+        let d = (most - least) / highest
         let inverse = d == 0 ? 0 : 1 / d
         store(half: d, to, 0)
         store(half: least, to, 2)
-        store(fives: to + 4) { (from[$0] - least) * inverse + 0.5 }
+        storeCodes(to + 4) { (from[$0] - least) * inverse + 0.5 }
     }
+}
+
+/// `[d][qs × 16]`, codes 0 … 15 about 8.
+func encodeQ4_0(_ source: UnsafePointer<Float>, _ blocks: Int, _ target: UnsafeMutableRawPointer) {
+    encode(source, blocks, target, half: 8, codeBytes: 16) { store(nibbles: $0, $1) }
+}
+
+/// `[d][m][qs × 16]`, codes 0 … 15.
+func encodeQ4_1(_ source: UnsafePointer<Float>, _ blocks: Int, _ target: UnsafeMutableRawPointer) {
+    encode(source, blocks, target, highest: 15, codeBytes: 16) { store(nibbles: $0, $1) }
+}
+
+/// `[d][qh][qs × 16]`, codes 0 … 31 about 16.
+func encodeQ5_0(_ source: UnsafePointer<Float>, _ blocks: Int, _ target: UnsafeMutableRawPointer) {
+    encode(source, blocks, target, half: 16, codeBytes: 20) { store(fives: $0, $1) }
+}
+
+/// `[d][m][qh][qs × 16]`, codes 0 … 31.
+func encodeQ5_1(_ source: UnsafePointer<Float>, _ blocks: Int, _ target: UnsafeMutableRawPointer) {
+    encode(source, blocks, target, highest: 31, codeBytes: 20) { store(fives: $0, $1) }
 }

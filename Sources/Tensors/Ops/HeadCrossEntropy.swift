@@ -97,7 +97,10 @@ public struct HeadScores {
         return Tensor([Float(value)], shape: [1], device: h.device).recorded(from: [h] + head.tensors) { upstream in
             let factor = upstream.scalar
             let coefficients = coefficients.map { $0 * factor }
-            if let jacobian { return [jacobian.scalingRows(by: coefficients)] + head.tensors.map { _ in nil } }
+            if let jacobian {
+                let scale = Tensor(coefficients, shape: [coefficients.count], device: h.device)
+                return [jacobian.scaledRows(by: scale)] + head.tensors.map { _ in nil }
+            }
             var pass = HeadPass(h: h, head: head, wantsInput: h.isTracked)
             pass.run(targets, coefficients: coefficients)
             return [pass.inputGradient] + pass.headGradients
@@ -187,16 +190,5 @@ extension Tensor {
     func copyElements(from other: Tensor) {
         precondition(shape == other.shape, "cannot copy shape \(other.shape) into \(shape)")
         raw.copyMemory(from: other.raw, byteCount: byteCount)
-    }
-
-    /// `factors[i]` times each row i of a matrix, in f32.
-    fileprivate func scalingRows(by factors: [Float]) -> Tensor {
-        precondition(factors.count == rows && dtype == .f32, "\(factors.count) factors for \(dtype) of shape \(shape)")
-        let out = Tensor(uninitialized: shape, device: device)
-        for (row, factor) in factors.enumerated() {
-            let start = row * columns
-            device.kernels.scale(out.floats + start, floats + start, factor, Int64(columns))
-        }
-        return out
     }
 }

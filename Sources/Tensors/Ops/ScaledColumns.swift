@@ -65,7 +65,7 @@ extension DropoutMask {
 }
 
 extension Tensor {
-    /// Row i of a matrix in f32 times number i of `scale`, off the tape: merging adapters into weights.
+    /// Row i of a matrix in f32 times number i of `scale`, off the tape: merging adapters into weights, gradients by coefficients of rows.
     public func scaledRows(by scale: Tensor) -> Tensor {
         precondition(scale.count == rows, "\(scale.shape) scales for the rows of shape \(shape)")
         let out = Tensor(uninitialized: shape, device: device)
