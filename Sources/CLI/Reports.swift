@@ -60,10 +60,12 @@ extension CombineReport {
 
 extension GenerationReport {
     /// The answers, each under a line that says which it is.
-    func text(samples: Int) -> String {
-        answers.map { answer in
+    func text(samples: Int, showsAdapters: Bool) -> String {
+        let stack = adapters.isEmpty ? NamedAdapter.none : adapters.joined(separator: "+")
+        return answers.map { answer in
             let sample = samples > 1 ? ", sample \(answer.sample + 1)" : ""
-            return "— prompt \(answer.prompt + 1)\(sample)\n\(answer.text)\n"
+            let active = showsAdapters ? ", \(stack)" : ""
+            return "— prompt \(answer.prompt + 1)\(sample)\(active)\n\(answer.text)\n"
         }.joined()
     }
 

@@ -14,8 +14,14 @@ struct Generate: ParsableCommand {
     @OptionGroup var generation: GenerationFlags
     @OptionGroup var output: OutputOptions
 
-    @Option(help: "An adapter's folder; several apply in order.")
+    @Option(help: ArgumentHelp("An adapter's folder; several apply in order.", valueName: "[name=]folder"))
     var adapter: [String] = []
+
+    @Option(
+        help: ArgumentHelp(
+            "Answer with these alone, or none; can be given several times, each to answer all prompts.",
+            valueName: "a+b"))
+    var use: [String] = []
 
     @Option(help: "The user's words; can be given several times.")
     var prompt: [String] = []
@@ -47,15 +53,25 @@ struct Generate: ParsableCommand {
         options.raw = raw
         let asked = prompt.map { Prompt.text($0) } + (try prompts.map { try Prompt.read($0) } ?? [])
         let generator = try TextGenerator(
-            model.settings(), adapters: adapter, options: options, observer: Console().show)
+            model.settings(), adapters: NamedAdapter.reading(adapter), options: options, observer: Console().show)
+        // All of them first: a name that is wrong is better known before the first answer.
+        for stack in use { try generator.activate(stack) }
+        guard !use.isEmpty else { return try answer(asked, generator) }
+        for stack in use {
+            try generator.activate(stack)
+            try answer(asked, generator)
+        }
+    }
+
+    private func answer(_ asked: [Prompt], _ generator: TextGenerator) throws {
         let standardOutput = StandardOutput()
-        let isSingle = asked.count == 1 && samples == 1
+        let isSingle = asked.count == 1 && samples == 1 && use.count < 2
         let report = try generator.generate(
             asked, onText: isSingle && !output.json ? { standardOutput.show($0) } : nil)
         if output.json {
             for line in report.json(asked) { try standardOutput.write(line.text(.spaced) + "\n") }
         } else {
-            try standardOutput.write(isSingle ? "\n" : report.text(samples: samples))
+            try standardOutput.write(isSingle ? "\n" : report.text(samples: samples, showsAdapters: use.count > 1))
         }
         try standardOutput.flush()
         Console.say(report.speed)

@@ -62,6 +62,8 @@ public struct GenerationReport: Sendable {
     public var answers: [GeneratedAnswer]
     /// Tokens and seconds.
     public var statistics: GenerationStatistics
+    /// The names of the adapters that were active.
+    public var adapters: [String]
 
     /// New tokens a second, over all of the time.
     public var newTokensPerSecond: Double { Double(statistics.newTokens) / statistics.seconds }
@@ -77,7 +79,8 @@ public struct GenerationReport: Sendable {
                 case .conversation(let conversation): ("messages", .array(conversation.messages.map(\.json)))
                 }
             return .object([
-                asked.key: asked.value, "sample": .integer(answer.sample), "answer": .string(answer.text),
+                asked.key: asked.value, "adapters": .array(adapters.map { .string($0) }),
+                "sample": .integer(answer.sample), "answer": .string(answer.text),
                 "prompt_tokens": .integer(answer.promptTokens), "new_tokens": .integer(answer.newTokens),
                 "stopped": .bool(answer.isStopped), "prompt_tokens_per_second": .number(promptTokensPerSecond),
                 "new_tokens_per_second": .number(newTokensPerSecond),
@@ -92,20 +95,22 @@ public typealias GenerationStatistics = Models.GenerationStatistics
 /// A model ready to answer prompts.
 public final class TextGenerator {
     private let session: ModelSession
-    private let adapters: [String]
+    private var stack: AdapterStack
     private let options: GenerationOptions
     private let cacheType: DType
 
-    /// Loads a model with adapters.
+    /// Loads a model with adapters, all of which are active.
     ///
     /// - Throws: ``InputError`` where something cannot be read, or a system message meets a model without a chat template.
     public init(
-        _ settings: ModelSettings, adapters: [String] = [], options: GenerationOptions, observer: RunObserver = { _ in }
+        _ settings: ModelSettings, adapters: [NamedAdapter] = [], options: GenerationOptions,
+        observer: RunObserver = { _ in }
     ) throws {
         Device.cpu.threads = options.threads
-        let settings = try settings.adopting(storageOf: adapters, observer: observer)
+        let folders = adapters.map(\.path)
+        let settings = try settings.adopting(storageOf: folders, observer: observer)
         session = try ModelSession(settings)
-        self.adapters = try session.attach(adapters, observer: observer)
+        stack = AdapterStack(adapters.map(\.name), slots: try session.attach(folders, observer: observer))
         self.options = options
         cacheType = settings.weights == .f32 ? .f32 : .bf16
         if session.renderer == nil || options.raw {
@@ -115,6 +120,18 @@ public final class TextGenerator {
             if !options.raw { observer(.note("the model has no chat template: prompts are continued as they stand")) }
         }
     }
+
+    /// The names of the adapters that are loaded.
+    public var adapterNames: [String] { stack.names }
+
+    /// Those of them that are active, in the order in which they apply.
+    public var activeAdapters: [String] { stack.active }
+
+    /// Makes some of the loaded adapters active and no other, from the next answer on.
+    ///
+    /// - Parameter stack: a name, several with `+` between them, or `none` for the model alone.
+    /// - Throws: ``InputError`` for a name that none has; what was active is then still so.
+    public func activate(_ stack: String) throws { try self.stack.activate(stack) }
 
     /// Answers prompts, side by side.
     ///
@@ -133,7 +150,7 @@ public final class TextGenerator {
             }
         }
         let stops = session.stopTokens()
-        let generator = Generator(session.model, adapters: adapters, stopTokens: stops)
+        let generator = Generator(session.model, adapters: stack.activeSlots, stopTokens: stops)
         var growing = GrowingText(session.tokenizer)
         var statistics = GenerationStatistics()
         let isShown = onText != nil && prompts.count == 1 && options.samples == 1
@@ -152,7 +169,7 @@ public final class TextGenerator {
                     promptTokens: pair.0.count, newTokens: sample.tokens.count, isStopped: sample.isStopped)
             }
         }
-        return GenerationReport(answers: answers, statistics: statistics)
+        return GenerationReport(answers: answers, statistics: statistics, adapters: stack.active)
     }
 
     /// Whether prompts are put into a chat template.
