@@ -38,6 +38,7 @@ final class Console {
         case .started(let outline): start(outline)
         case .step(let step): show(step)
         case .evaluated(let report): line(Self.text(of: report))
+        case .rolledOut(let report): if report.isEvaluation { line(Self.text(of: report)) }
         case .scored(let tokens, let seconds):
             let rate = grouped(Int(Double(tokens) / seconds))
             line("scored \(grouped(tokens)) tokens in \(decimals(seconds, 1)) s: \(rate) tokens/s")
@@ -90,6 +91,7 @@ final class Console {
         let bar = String(repeating: "#", count: done) + String(repeating: ".", count: 20 - done)
         let parts = [
             "step \(step.step)/\(step.steps) [\(bar)] loss \(decimals(step.loss, 4))",
+            step.score.map { "score \(decimals($0, 3))" }, step.kl.map { "KL \(decimals($0, 2))" },
             grouped(Int(step.tokensPerSecond.rounded())) + " tokens/s", secondsLeft.map { duration($0) + " left" },
             decimals(Double(step.peakMemoryBytes) / 1e9, 2) + " GB",
         ]
@@ -110,8 +112,17 @@ final class Console {
             + "± \(decimals(result.marginStandardError, 3)) nats by \(result.score.rawValue)"
     }
 
+    /// `“What is bread?” “Bread is flour, water and heat.” (score 1.000)`
+    static func text(of report: RolloutReport) -> String {
+        "“\(report.prompt)” “\(report.answer)” (score \(decimals(report.score, 3)))"
+    }
+
     static func text(of report: EvaluationReport) -> String {
         let when = report.step == 0 ? "before training" : "after step \(report.step)"
+        if let score = report.score {
+            let kl = report.kl.map { ", KL \(decimals($0, 2)) nats an answer" } ?? ""
+            return "\(when): mean score \(decimals(score, 3))\(kl), over \(grouped(report.tokens)) tokens of answers"
+        }
         let rewards = [
             report.margin.map { "loss \(decimals(report.loss, 4)), reward margin \(decimals($0, 4))" },
             report.accuracy.map { "\(decimals(100 * $0, 1)) % of pairs the right way round" },

@@ -52,12 +52,16 @@ public struct Inspection: Sendable {
     ///   - tokenizer: the model's tokenizer.
     ///   - plan: the batches; nil where there are none.
     ///   - rows: how many examples to show.
-    public init(_ dataset: TokenizedDataset, tokenizer: Tokenizer, plan: BatchPlan?, rows: Int) {
+    ///   - purpose: what the rows are read for.
+    public init(
+        _ dataset: TokenizedDataset, tokenizer: Tokenizer, plan: BatchPlan?, rows: Int,
+        purpose: RowPurpose = .supervised
+    ) {
         self.rows = (0..<min(max(rows, 0), dataset.count)).map { Self.rendered(dataset[$0], tokenizer) }
         statistics = dataset.statistics
         packingEfficiency = plan?.packingEfficiency()
         batches = plan?.batches(epoch: 0).count
-        problems = Self.problems(statistics)
+        problems = Self.problems(statistics, asksOnly: purpose == .prompts)
     }
 
     private static func rendered(_ example: Example, _ tokenizer: Tokenizer) -> RenderedRow {
@@ -80,12 +84,17 @@ public struct Inspection: Sendable {
         return index == 0 ? "chosen" : "rejected"
     }
 
-    private static func problems(_ statistics: DatasetStatistics) -> [String] {
+    /// - Parameters:
+    ///   - statistics: of the rows.
+    ///   - asksOnly: whether the rows are prompts, in which nothing is trained.
+    /// - Returns: what is wrong, as sentences.
+    private static func problems(_ statistics: DatasetStatistics, asksOnly: Bool) -> [String] {
         var problems: [String] = []
-        if statistics.trainedTokens == 0 {
+        if asksOnly ? statistics.keptRows == 0 : statistics.trainedTokens == 0 {
             let reasons = statistics.droppedRows.sorted { $0.key.rawValue < $1.key.rawValue }
                 .map { "\($0.value) \($0.key.rawValue)" }.joined(separator: ", ")
-            problems.append("no token is trained: all \(statistics.rows) rows are dropped (\(reasons))")
+            let what = asksOnly ? "no prompt is left" : "no token is trained"
+            problems.append("\(what): all \(statistics.rows) rows are dropped (\(reasons))")
         }
         if statistics.maskedRows > 0, statistics.maskedTrainedTokens == statistics.maskedPredictableTokens {
             problems.append("every token is trained, prompts too: the mask masks nothing")

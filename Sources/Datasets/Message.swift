@@ -65,8 +65,8 @@ public enum Row: Sendable, Hashable {
     case pair(prompt: Prompt, chosen: Answer, rejected: Answer, margin: Float?)
     /// A prompt and an answer that is desirable or not.
     case labelled(prompt: Prompt, answer: Answer, isDesirable: Bool)
-    /// A prompt alone.
-    case prompt(Prompt)
+    /// A prompt alone, and what the answer should be where the row says.
+    case prompt(Prompt, reference: String?)
 
     /// The row's kind in the words of an error message.
     public var kind: String {

@@ -44,7 +44,7 @@ package struct RowParser: Sendable {
                 }
                 switch purpose {
                 case .supervised: return .text(text)
-                case .prompts: return .prompt(.text(text))
+                case .prompts: return .prompt(.text(text), reference: nil)
                 case .pairs, .labels: throw InputError("a plain-text file holds no \(purpose.phrase)")
                 }
             case .json(let bytes):

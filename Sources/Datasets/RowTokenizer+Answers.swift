@@ -13,7 +13,7 @@ extension RowTokenizer {
             try tokenize(prompt, [chosen, rejected], Judgement(margin: margin), number, &result)
         case .labelled(let prompt, let answer, let isDesirable):
             try tokenize(prompt, [answer], Judgement(label: isDesirable), number, &result)
-        case .prompt(let prompt): try tokenize(prompt, number, &result)
+        case .prompt(let prompt, _): try tokenize(prompt, number, &result)
         case .messages, .promptCompletion, .chatCompletion, .text:
             preconditionFailure("a \(row.kind) row has no answers to compare")
         }

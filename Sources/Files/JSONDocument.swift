@@ -24,12 +24,12 @@ public final class JSONDocument {
         json_tokener_set_flags(tokener, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8)
         let text = bytes.assumingMemoryBound(to: CChar.self)
         var object = json_tokener_parse_ex(tokener, text.baseAddress, Int32(bytes.count))
+        let end = json_tokener_get_parse_end(tokener)
         if json_tokener_get_error(tokener) == json_tokener_continue {
             // A number at the very end of the text is complete only once something follows it.
             object = json_tokener_parse_ex(tokener, "\n", 1)
         }
         let error = json_tokener_get_error(tokener)
-        let end = json_tokener_get_parse_end(tokener)
         guard error == json_tokener_success else {
             json_object_put(object)
             let reason =
@@ -41,12 +41,12 @@ public final class JSONDocument {
                 }
             throw InputError("not valid JSON: \(reason)", file: file, place: "byte \(end)")
         }
-        root = object
         let rest = bytes.dropFirst(end)
         guard rest.allSatisfy({ [0x20, 0x0A, 0x0D, 0x09].contains($0) }) else {
             json_object_put(object)
             throw InputError("not valid JSON: text after the end of the value", file: file, place: "byte \(end)")
         }
+        root = object
     }
 
     /// Parses the UTF-8 of a string.

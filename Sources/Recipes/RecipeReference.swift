@@ -33,8 +33,19 @@ public struct RecipeReference: Equatable, Sendable {
         + [type(in: SFTSettings.name, ObjectiveSettings.types, "The method.")]
         + keys(of: SFTSettings.self, method: "type: sft") + keys(of: DPOSettings.self, method: "type: dpo")
         + keys(of: KTOSettings.self, method: "type: kto") + keys(of: CPOSettings.self, method: "type: cpo")
-        + keys(of: ORPOSettings.self, method: "type: orpo")
+        + keys(of: ORPOSettings.self, method: "type: orpo") + policyKeys
         + keys(of: OptimizerSettings.self) + keys(of: TrainingSettings.self) + keys(of: OutputSettings.self)
+
+    /// The keys of policy optimisation: those that all its methods have, then what each has of its own.
+    private static var policyKeys: [RecipeReference] {
+        let methods = [
+            keys(of: PPOSettings.self, method: "type: ppo"), keys(of: GRPOSettings.self, method: "type: grpo"),
+            keys(of: RLOOSettings.self, method: "type: rloo"),
+        ]
+        let shared = Set(PPOSettings.sharedKeys.map(\.name))
+        return methods[0].filter { shared.contains($0.name) }
+            + methods.flatMap { $0.filter { !shared.contains($0.name) } }
+    }
 
     /// The keys of all methods, each where it comes first.
     private static var adapterKeys: [RecipeReference] {

@@ -20,7 +20,7 @@ struct RecipeRules {
     /// - Throws: ``InputError`` at the key that has to change.
     func settle(_ recipe: inout Recipe) throws {
         settleStorage(&recipe)
-        try settleBatches(&recipe.dataset)
+        if recipe.objective.policy == nil { try settleBatches(&recipe.dataset) }
         try settleSchedule(&recipe.optimizer)
         try checkOptimizer(recipe.optimizer)
         try checkLoRAPlus(recipe)

@@ -1,4 +1,5 @@
 import Files
+import Trainers
 
 /// Something that happens in a run and that whoever started it may want to show. Nothing below the command line prints.
 public enum RunEvent: Sendable {
@@ -10,6 +11,8 @@ public enum RunEvent: Sendable {
     case step(StepReport)
     /// The model was evaluated.
     case evaluated(EvaluationReport)
+    /// Prompts were answered by the policy that is trained, and judged.
+    case rolledOut(RolloutReport)
     /// Tokens were scored, without loading counted.
     case scored(tokens: Int, seconds: Double)
     /// A checkpoint, an adapter or a model was written.
@@ -57,13 +60,45 @@ public struct StepReport: Sendable {
     /// The process's peak memory.
     public var peakMemoryBytes: Int
 
+    /// The mean score of the rollout that was trained on; nil where there is none.
+    public var score: Double?
+    /// How far its answers were from the reference, in nats an answer; nil where there is none.
+    public var kl: Double?
+
     /// Describes a step.
-    public init(step: Int, steps: Int, loss: Double, tokensPerSecond: Double, peakMemoryBytes: Int) {
+    public init(
+        step: Int, steps: Int, loss: Double, tokensPerSecond: Double, peakMemoryBytes: Int, score: Double? = nil,
+        kl: Double? = nil
+    ) {
         self.step = step
         self.steps = steps
         self.loss = loss
         self.tokensPerSecond = tokensPerSecond
         self.peakMemoryBytes = peakMemoryBytes
+        self.score = score
+        self.kl = kl
+    }
+}
+
+/// Answers of the policy that is trained, as they are shown.
+public struct RolloutReport: Sendable {
+    /// The first step that trains on them; of an evaluation, the steps done.
+    public var step: Int
+    /// Whether they are not trained on.
+    public var isEvaluation: Bool
+    /// The first prompt.
+    public var prompt: String
+    /// Its first answer.
+    public var answer: String
+    /// That answer's score.
+    public var score: Double
+
+    init(_ rollout: Rollout, at moment: RolloutMoment) {
+        step = moment.step
+        isEvaluation = moment.isEvaluation
+        prompt = rollout.prompts.first ?? ""
+        answer = rollout.answers.first?.first?.text ?? ""
+        score = rollout.answers.first?.first?.score ?? 0
     }
 }
 
@@ -83,11 +118,15 @@ public struct EvaluationReport: Sendable {
     public var accuracy: Double?
     /// By how much, in the mean; nil where there are no rewards.
     public var margin: Double?
+    /// The mean score of the answers that the model wrote; nil where it wrote none.
+    public var score: Double?
+    /// How far they are from the reference, in nats an answer; nil where there is none.
+    public var kl: Double?
 
     /// Describes an evaluation.
     public init(
         step: Int, loss: Double, perplexity: Double, perplexityStandardError: Double, tokens: Int,
-        accuracy: Double? = nil, margin: Double? = nil
+        accuracy: Double? = nil, margin: Double? = nil, score: Double? = nil, kl: Double? = nil
     ) {
         self.step = step
         self.loss = loss
@@ -96,6 +135,8 @@ public struct EvaluationReport: Sendable {
         self.tokens = tokens
         self.accuracy = accuracy
         self.margin = margin
+        self.score = score
+        self.kl = kl
     }
 }
 

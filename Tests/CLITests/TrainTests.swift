@@ -171,12 +171,12 @@ import Testing
         let run = try TinyRun()
         try run.folder.write(PreferenceTests.pairs(24), to: "pairs.jsonl")
         for recipe in recipes {
-            let learnsToAnswer = try String(contentsOfFile: Locations.inRepository(recipe), encoding: .utf8).contains(
-                "type: sft\n")
+            let text = try String(contentsOfFile: Locations.inRepository(recipe), encoding: .utf8)
+            let (learnsToAnswer, rollsOut) = (text.contains("type: sft\n"), text.contains("rewards:"))
             let settings = [
                 "model.path=model", "dataset.train=\(learnsToAnswer ? "rows" : "pairs").jsonl", "dataset.max_length=64",
-                "dataset.rows_per_batch=null", "dataset.tokens_per_batch=128", "training.max_steps=2",
-                "output.path=\(recipe)",
+                "dataset.rows_per_batch=null", "dataset.tokens_per_batch=\(rollsOut ? "null" : "128")",
+                "training.max_steps=2", "output.path=\(recipe)",
             ]
             let result = try await run.graft(
                 ["train", Locations.inRepository(recipe)] + settings.flatMap { ["--set", $0] })

@@ -71,8 +71,8 @@ private func asked(_ text: String) -> Prompt { .conversation(Conversation([user(
         let no = Row.labelled(prompt: .text("2+2="), answer: .text("5"), isDesirable: false)
         #expect(try row(#"{"prompt": "2+2=", "completion": "5", "label": false}"#, .labels) == no)
         #expect(try row(#"{"prompt": "a", "chosen": "b", "rejected": "c"}"#, .labels).kind == "preference pair")
-        #expect(try row(#"{"prompt": "a", "chosen": "b"}"#, .prompts) == .prompt(.text("a")))
-        #expect(try row(#"{"prompt": [\#(hi)]}"#, .prompts) == .prompt(asked("Hi")))
+        #expect(try row(#"{"prompt": "a", "chosen": "b"}"#, .prompts) == .prompt(.text("a"), reference: nil))
+        #expect(try row(#"{"prompt": [\#(hi)]}"#, .prompts) == .prompt(asked("Hi"), reference: nil))
         // The same keys are something else to supervised fine-tuning.
         #expect(try row(#"{"prompt": "a", "completion": "b", "label": true}"#, .supervised).kind == "prompt/completion")
     }

@@ -50,7 +50,7 @@ struct BadRecipe: CustomTestStringConvertible, Sendable {
         BadRecipe(
             overrides: ["dataset.columns={qestion: q}"],
             expected:
-                "--set dataset.columns={qestion: q}: unknown key `dataset.columns.qestion`. there are `chosen`, `completion`, `conversations`, `history`, `input`, `instruction`, `label`, `margin`, `messages`, `output`, `prompt`, `rejected`, `system`, `text`, `tools`"
+                "--set dataset.columns={qestion: q}: unknown key `dataset.columns.qestion`. there are `chosen`, `completion`, `conversations`, `history`, `input`, `instruction`, `label`, `margin`, `messages`, `output`, `prompt`, `reference`, `rejected`, `system`, `text`, `tools`"
         ),
 
         // Types.
@@ -107,9 +107,9 @@ struct BadRecipe: CustomTestStringConvertible, Sendable {
             overrides: ["model.double_quant=2"],
             expected: "--set model.double_quant=2: `model.double_quant` must be true or false, not 2"),
         BadRecipe(
-            overrides: ["objective.type=ppo"],
+            overrides: ["objective.type=pro"],
             expected:
-                "--set objective.type=ppo: there is no `objective.type: ppo`. this version has `sft`, `dpo`, `kto`, `cpo`, `orpo`"
+                "--set objective.type=pro: there is no `objective.type: pro`. this version has `sft`, `dpo`, `kto`, `cpo`, `orpo`, `ppo`, `grpo`, `rloo`"
         ),
         BadRecipe(
             overrides: ["adapter.r=4"],

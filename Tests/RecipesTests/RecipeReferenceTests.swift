@@ -21,7 +21,10 @@ import Testing
             let named = key.method?.dropFirst("type: ".count) ?? "lora"
             let text = shortest + "\nadapter: { type: \(key.section == "adapter" ? named : "lora") }"
             let type = key.section == "objective" ? key.method?.dropFirst("type: ".count) : nil
-            let method = ["objective.type=\(type ?? "sft")"]
+            let isOnline = ["ppo", "grpo", "rloo"].contains(type)
+            let method =
+                isOnline
+                ? ["objective={type: \(type ?? ""), rewards: {type: json}}"] : ["objective.type=\(type ?? "sft")"]
             let plain = try RecipeReader.read(text: text, file: "r.yaml", overrides: method)
             let written = try RecipeReader.read(
                 text: text, file: "r.yaml", overrides: method + ["\(key.path)=\(value)"])

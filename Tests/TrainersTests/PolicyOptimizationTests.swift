@@ -14,7 +14,7 @@ private struct PolicyRun {
     let valueHead: ValueHead
     let rollouts: Rollouts
     let objective: PolicyOptimization
-    private let usesValues: Bool
+    private let policy: Policy
     let alarms = Alarms()
     let seen = Alarms()
 
@@ -39,8 +39,9 @@ private struct PolicyRun {
         run.dropout = 0
         model = try given ?? run.adaptedModel()
         valueHead = givenHead ?? ValueHead(hiddenSize: model.configuration.hiddenSize)
-        let policy = Policy(
-            model, adapters: ["default"], valueHead: credit is GeneralizedCredit ? valueHead : nil, temperature: 0.9)
+        policy = Policy(
+            model, adapters: ["default"], reference: (model, []),
+            valueHead: credit is GeneralizedCredit ? valueHead : nil, temperature: 0.9)
         var options = RolloutOptions()
         (options.prompts, options.answersPerPrompt, options.epochs, options.minibatches) = (
             4, answersPerPrompt, epochs, minibatches
@@ -54,25 +55,9 @@ private struct PolicyRun {
             prompts, policy: policy, options: options,
             rewards: RewardMixture([.init(name: "even", reward: EvenTokens())]), credit: credit,
             controller: KLController(coefficient: klCoefficient, target: 3, horizon: 100), stopTokens: [1],
-            text: { "\($0)" }, didRollOut: { [seen] in seen.texts.append($0.allAnswers[0].text) },
+            text: { "\($0)" }, didRollOut: { [seen] rollout, _ in seen.texts.append(rollout.allAnswers[0].text) },
             alarm: { [alarms] in alarms.texts.append($0) })
         objective = PolicyOptimization(policy, rollouts, loss: loss)
-        usesValues = policy.valueHead != nil
-    }
-
-    /// Adapter and value head, as one module.
-    private final class Trained: Module {
-        let model: CausalLM
-        let head: ValueHead?
-
-        init(_ model: CausalLM, _ head: ValueHead?) {
-            self.model = model
-            self.head = head
-        }
-
-        var children: [(name: String, module: any Module)] {
-            model.children + (head.map { [("value_head", $0)] } ?? [])
-        }
     }
 
     /// Trains for some steps from a state.
@@ -88,7 +73,7 @@ private struct PolicyRun {
             schedule: Schedule(.constant, warmupSteps: 0, totalSteps: steps))
         options.saveSteps = saveSteps
         let loop = TrainingLoop(
-            model: Trained(model, usesValues ? valueHead : nil), adapters: ["default"], objective: objective,
+            model: policy.trained, adapters: ["default"], objective: objective,
             optimizer: optimizer, batches: rollouts, options: options,
             hooks: TrainingHooks(didStep: { metrics.append($0) }, save: save), state: state)
         #expect(try loop.run() == .finished)

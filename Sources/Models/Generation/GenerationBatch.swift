@@ -27,8 +27,8 @@ struct GenerationBatch {
     private let numbers: [Int]?
     private let options: DecodingOptions
     private let sampler: Sampler
-    /// What stands before every prompt.
-    private let virtual: [KeyValueSegment]
+    /// What stands before every prompt: virtual tokens, and the tokens that all begin with.
+    private let leading: [KeyValueSegment]
     /// The tokens there is room for behind that.
     private let positions: Int
     private(set) var results: [[GeneratedSample]]
@@ -50,7 +50,8 @@ struct GenerationBatch {
         self.numbers = numbers
         self.options = options
         sampler = Sampler(options.sampling)
-        virtual = model.virtualSegments(adapters, dtype: options.cacheType)
+        let virtual = model.virtualSegments(adapters, dtype: options.cacheType)
+        leading = virtual + model.prefixSegments(prompts, after: virtual, adapters, options)
         positions = model.configuration.maximumPositions - model.virtualTokenCount(adapters)
         let empty = GeneratedSample(tokens: [], isStopped: false)
         results = prompts.map { _ in Array(repeating: empty, count: options.samplesPerPrompt) }
@@ -93,7 +94,7 @@ struct GenerationBatch {
         }
         var isChanged = hasLeft
         for index in active.indices
-        where active[index].segments.count == virtual.count + 1 || active[index].segments.last?.isFull ?? true {
+        where active[index].segments.count == leading.count + 1 || active[index].segments.last?.isFull ?? true {
             active[index].segments.append(ownSegment(active[index]))
             isChanged = true
         }
@@ -116,11 +117,11 @@ struct GenerationBatch {
     ) throws {
         let range = promptsOfAPass()
         nextPrompt = range.upperBound
-        let counts = prompts[range].map(\.count)
+        let counts = prompts[range].map { $0.count - options.sharedPrefix }
         let segments = counts.map {
             KeyValueSegment(model.configuration, capacity: $0, dtype: options.cacheType)
         }
-        let cache = KVCache(segments.map { virtual + [$0] })
+        let cache = KVCache(segments.map { leading + [$0] })
         let context = ForwardContext(
             cache.layout(appending: counts), adapters: adapters, keyValues: cache, isDecoding: isShort(range.lowerBound)
         )
@@ -129,14 +130,14 @@ struct GenerationBatch {
             end += Int32(count)
             return end - 1
         }
-        let logits = model.logits(prompts[range].flatMap { $0 }, rows: last, context)
+        let logits = model.logits(prompts[range].flatMap { $0.dropFirst(options.sharedPrefix) }, rows: last, context)
         cache.advance()
         statistics.promptTokens += Int(end)
         for (row, prompt) in range.enumerated() {
             let seen = sampler.penalizesRepetition ? Set(prompts[prompt]) : []
             for number in 0..<options.samplesPerPrompt {
                 let sample = Sample(
-                    prompt: prompt, number: number, segments: virtual + [segments[row]], last: 0,
+                    prompt: prompt, number: number, segments: leading + [segments[row]], last: 0,
                     position: prompts[prompt].count, seen: seen)
                 if let sample = try advanced(sample, logits, row: row, onToken) { waiting.append(sample) }
                 statistics.newTokens += 1
@@ -148,14 +149,14 @@ struct GenerationBatch {
     private func promptsOfAPass() -> Range<Int> {
         var (end, tokens) = (nextPrompt, 0)
         while end < prompts.count {
-            tokens += prompts[end].count
+            tokens += prompts[end].count - options.sharedPrefix
             if end > nextPrompt && (tokens > options.prefillTokens || isShort(end) != isShort(nextPrompt)) { break }
             end += 1
         }
         return nextPrompt..<end
     }
 
-    private func isShort(_ prompt: Int) -> Bool { prompts[prompt].count <= Self.shortPrompt }
+    private func isShort(_ prompt: Int) -> Bool { prompts[prompt].count - options.sharedPrefix <= Self.shortPrompt }
 
     /// Draws a sample's next token; nil where that is its last.
     private mutating func advanced(

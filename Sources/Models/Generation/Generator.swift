@@ -16,6 +16,8 @@ public struct DecodingOptions: Sendable {
     public var maximumSequences = 64
     /// Prompts are read together, up to so many tokens in a pass; a longer prompt has a pass to itself.
     public var prefillTokens = 2048
+    /// So many tokens begin every prompt, and are not all of any: they are read once.
+    public var sharedPrefix = 0
     /// How keys and values are stored: f32 or bf16.
     public var cacheType = DType.f32
 

@@ -34,4 +34,29 @@ extension CausalLM {
 
     /// How many virtual tokens active adapters put before every sequence.
     func virtualTokenCount(_ adapters: [String]) -> Int { adapters.reduce(0) { $0 + (model.slot[$1]?.count ?? 0) } }
+
+    /// The tokens that all prompts begin with, read once.
+    ///
+    /// - Parameters:
+    ///   - prompts: token ids.
+    ///   - leading: what stands before them.
+    ///   - adapters: the active adapters.
+    ///   - options: how many tokens are shared, and how keys and values are stored.
+    /// - Returns: a full segment, or none.
+    func prefixSegments(
+        _ prompts: [[Int32]], after leading: [KeyValueSegment], _ adapters: [String], _ options: DecodingOptions
+    ) -> [KeyValueSegment] {
+        guard options.sharedPrefix > 0, let first = prompts.first else { return [] }
+        let tokens = Array(first[..<options.sharedPrefix])
+        precondition(
+            prompts.allSatisfy { $0.count > tokens.count && $0.starts(with: tokens) },
+            "prompts that do not share \(tokens.count) tokens")
+        let segment = KeyValueSegment(configuration, capacity: tokens.count, dtype: options.cacheType)
+        let cache = KVCache([leading + [segment]])
+        _ = states(
+            tokens,
+            ForwardContext(cache.layout(appending: [tokens.count]), adapters: adapters, keyValues: cache))
+        cache.advance()
+        return [segment]
+    }
 }

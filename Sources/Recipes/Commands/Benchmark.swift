@@ -68,6 +68,11 @@ extension Commands {
         let session = try ModelSession(recipe.model, trainable: recipe.training.trainableParameters, observer: observer)
         let weights = try TrainedWeights(recipe, session)
         let data = try RunData(recipe, session, observer: observer)
+        if recipe.objective.policy != nil {
+            throw InputError(
+                "`objective.type` writes its own batches as it trains, which has no steps of equal work to measure",
+                hint: "Measure another objective on the same model, and generation with `graft generate`")
+        }
         let loadSeconds = (ContinuousClock.now - start) / .seconds(1)
         let work = TrainingWork(session.model, recipe: recipe)
         var counted: [(metrics: StepMetrics, work: Double)] = []

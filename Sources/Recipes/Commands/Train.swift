@@ -31,12 +31,13 @@ extension Commands {
             sources: recipe.dataset.sources, tokenizer: session.tokenizer, renderer: session.renderer,
             options: recipe.tokenizingOptions, cache: recipe.dataset.cache)
         let plan =
-            dataset.count == 0
+            dataset.count == 0 || recipe.objective.policy != nil
             ? nil
             : try dataset.plan(
                 size: recipe.dataset.batchSize, shuffle: recipe.dataset.shuffle, seed: UInt64(recipe.training.seed),
                 accumulation: recipe.training.gradientAccumulationSteps)
-        var inspection = Inspection(dataset, tokenizer: session.tokenizer, plan: plan, rows: rows)
+        var inspection = Inspection(
+            dataset, tokenizer: session.tokenizer, plan: plan, rows: rows, purpose: recipe.objective.purpose)
         inspection.remarks = recipe.objective.remarks
         return inspection
     }

@@ -11,65 +11,69 @@ struct Fit {
     let folder: RunFolder
     let session: ModelSession
     let weights: TrainedWeights
-    let data: RunData
+    let task: TrainingTask
+    /// The training examples; nil where nobody has counted them.
+    let rows: Int?
     /// What of the reference model a resumed run must agree with.
     let referenceIdentity: [String: String]
 
     private var recipe: Recipe { run.recipe }
 
-    func callAsFunction(_ objective: any Objective) throws -> RunSummary {
-        let steps = data.totalSteps
+    func callAsFunction() throws -> RunSummary {
+        let steps = task.steps
         let identity = try RunIdentity(
             recipe, session, baseHash: weights.baseHash, reference: referenceIdentity)
         let optimizer = recipe.optimizer.makeOptimizer()
-        let parameters = session.model.trainableParameters()
+        let parameters = task.trained.trainableParameters()
         if let checkpoint = folder.checkpoint { try restore(checkpoint, identity, steps, parameters, optimizer) }
         try folder.prepare()
         try folder.write(recipe.resolved, to: "recipe.resolved.yaml")
         let evaluations = try EvaluationLog(folder)
         run.observer(.started(outline(steps, parameters)))
-        if folder.checkpoint == nil, let result = evaluate(objective) {
+        if folder.checkpoint == nil, let result = try evaluate() {
             try record(result, step: 0, as: "before", evaluations)
         }
 
-        let loop = try makeLoop(objective, optimizer, evaluations, identity, steps)
+        let loop = try makeLoop(optimizer, evaluations, identity, steps)
         if try loop.run() == .interrupted {
             throw RunStopped(
                 signal: run.stopSignal() ?? 15, checkpoint: "\(folder.checkpoints)/step-\(loop.state.step)")
         }
         try keepBest(loop.state, parameters, optimizer)
-        if let result = evaluate(objective) { try record(result, step: loop.state.step, as: "after", evaluations) }
+        if let result = try evaluate() { try record(result, step: loop.state.step, as: "after", evaluations) }
         try weights.save(to: folder, session)
+        try task.save(folder)
         run.observer(.saved(path: folder.path))
         return RunSummary(
             path: folder.path, steps: loop.state.step, before: evaluations["before"], after: evaluations["after"])
     }
 
     private func makeLoop(
-        _ objective: any Objective, _ optimizer: any Optimizer, _ evaluations: EvaluationLog, _ identity: RunIdentity,
-        _ steps: Int
+        _ optimizer: any Optimizer, _ evaluations: EvaluationLog, _ identity: RunIdentity, _ steps: Int
     ) throws -> TrainingLoop {
         let log = try MetricsLog(folder.metrics, keepingThrough: folder.checkpoint?.state.step ?? 0)
-        let parameters = session.model.trainableParameters()
+        let parameters = task.trained.trainableParameters()
         let hooks = TrainingHooks(
             didStep: { metrics in
                 try log.append(metrics.json)
                 run.observer(.step(StepReport(metrics, steps: steps)))
             },
-            evaluate: data.evaluation.isEmpty ? nil : { evaluate(objective) },
+            evaluate: task.evaluation.isEmpty ? nil : { try evaluate() },
             didEvaluate: { step, result, _ in try record(result, step: step, as: "step \(step)", evaluations) },
             save: { state in
                 try log.sync()
+                try task.sync()
                 try TrainingCheckpoint.write(
                     to: folder.checkpoints, state: state, parameters: parameters, optimizer: optimizer,
                     identity: identity.recorded(totalSteps: steps), keep: recipe.output.keepCheckpoints,
                     protected: recipe.training.keepBest ? Set(state.best.map { [$0.step] } ?? []) : [])
             },
             shouldStop: { run.stopSignal() != nil }, note: { run.observer(.note($0)) })
-        return try TrainingLoop(
-            model: session.model, adapters: weights.active, objective: objective, optimizer: optimizer,
-            batches: data.makeBatches(),
-            options: try recipe.trainingOptions(totalSteps: steps), hooks: hooks,
+        let batches = try task.makeBatches()
+        if let state = folder.checkpoint?.state.batches { try batches.restore(state) }
+        return TrainingLoop(
+            model: task.trained, adapters: weights.active, objective: task.objective, optimizer: optimizer,
+            batches: batches, options: try recipe.trainingOptions(totalSteps: steps), hooks: hooks,
             state: folder.checkpoint?.state ?? TrainingState())
     }
 
@@ -99,9 +103,9 @@ struct Fit {
         run.observer(.note("the weights after step \(best.step), the best evaluation, are saved"))
     }
 
-    private func evaluate(_ objective: any Objective) -> EvaluationResult? {
-        guard !data.evaluation.isEmpty else { return nil }
-        return objective.evaluate(data.evaluation, adapters: weights.active)
+    private func evaluate() throws -> EvaluationResult? {
+        guard !task.evaluation.isEmpty else { return nil }
+        return try task.objective.evaluate(task.evaluation, adapters: weights.active)
     }
 
     private func record(_ result: EvaluationResult, step: Int, as name: String, _ log: EvaluationLog) throws {
@@ -111,9 +115,9 @@ struct Fit {
 
     private func outline(_ steps: Int, _ parameters: [(path: String, parameter: Parameter)]) -> RunOutline {
         RunOutline(
-            steps: steps, firstStep: folder.checkpoint?.state.step ?? 0, rows: data.rows,
+            steps: steps, firstStep: folder.checkpoint?.state.step ?? 0, rows: rows,
             trainableParameters: parameters.reduce(0) { $0 + $1.parameter.value.count },
-            parameters: session.model.parameters().reduce(0) { $0 + $1.parameter.value.count })
+            parameters: task.trained.parameters().reduce(0) { $0 + $1.parameter.value.count })
     }
 }
 
@@ -121,7 +125,8 @@ extension StepReport {
     init(_ metrics: StepMetrics, steps: Int) {
         self.init(
             step: metrics.step, steps: steps, loss: metrics.loss, tokensPerSecond: metrics.tokensPerSecond,
-            peakMemoryBytes: metrics.peakMemoryBytes)
+            peakMemoryBytes: metrics.peakMemoryBytes, score: metrics.objective["objective/scores"],
+            kl: metrics.objective["objective/kl"])
     }
 }
 
@@ -130,6 +135,7 @@ extension EvaluationReport {
         self.init(
             step: step, loss: result.loss, perplexity: result.perplexity,
             perplexityStandardError: result.perplexityStandardError, tokens: result.tokens,
-            accuracy: result.metrics["rewards/accuracies"], margin: result.metrics["rewards/margins"])
+            accuracy: result.metrics["rewards/accuracies"], margin: result.metrics["rewards/margins"],
+            score: result.metrics["objective/scores"], kl: result.metrics["objective/kl"])
     }
 }

@@ -29,10 +29,12 @@ struct Run {
         let data = try RunData(recipe, session, observer: observer)
         recipe.objective.remarks.forEach { observer(.note($0)) }
         let reference = try PreferenceReference(recipe, session, weights, data, observer: observer)
+        let task = try recipe.task(
+            session, weights, data, reference: reference?.model, folder: folder, observer: observer)
         let fit = Fit(
-            run: self, folder: folder, session: session, weights: weights, data: data,
+            run: self, folder: folder, session: session, weights: weights, task: task, rows: data.rows,
             referenceIdentity: reference?.identity ?? [:])
-        let summary = try fit(recipe.objective(of: session.model, reference: reference?.model))
+        let summary = try fit()
         observer(.finished(path: folder.path, seconds: (ContinuousClock.now - start) / .seconds(1)))
         return summary
     }
@@ -72,6 +74,7 @@ extension Recipe {
             return KTO(model, reference: reference, loss: settings.loss, maxLength: dataset.maxLength)
         case .cpo(let settings): return CPO(model, loss: settings.loss)
         case .orpo(let settings): return ORPO(model, loss: settings.loss)
+        case .ppo, .grpo, .rloo: preconditionFailure("policy optimisation has a task of its own")
         }
     }
 }

@@ -35,7 +35,7 @@ struct RunData {
         let settings = recipe.dataset
         var train = try recipe.read(settings.sources, session)
         Self.report(train, observer)
-        try Self.check(train, of: settings.sources, session.tokenizer)
+        try Self.check(train, of: recipe, session.tokenizer)
         let seed = UInt64(recipe.training.seed)
         if case .share(let share) = settings.eval {
             let parts = try train.split(evaluation: share, seed: seed)
@@ -90,12 +90,14 @@ struct RunData {
 
     /// Refuses data that `graft inspect` would refuse.
     private static func check(
-        _ dataset: TokenizedDataset, of sources: [DatasetSource], _ tokenizer: Tokenizer
+        _ dataset: TokenizedDataset, of recipe: Recipe, _ tokenizer: Tokenizer
     ) throws {
-        let problems = Inspection(dataset, tokenizer: tokenizer, plan: nil, rows: 0).problems
+        let problems = Inspection(
+            dataset, tokenizer: tokenizer, plan: nil, rows: 0, purpose: recipe.objective.purpose
+        ).problems
         guard problems.isEmpty else {
             throw InputError(
-                problems.joined(separator: "; "), file: sources.map(\.path).joined(separator: ", "),
+                problems.joined(separator: "; "), file: recipe.dataset.sources.map(\.path).joined(separator: ", "),
                 hint: "`graft inspect` shows the rows")
         }
     }

@@ -20,12 +20,14 @@ struct RunFolder {
     let checkpoint: TrainingCheckpoint?
 
     private static let traces = [
-        "metrics.jsonl", "evaluation.json", "recipe.resolved.yaml", "adapter_config.json", "adapter_model.safetensors",
+        "metrics.jsonl", "samples.jsonl", "evaluation.json", "value_head.safetensors", "recipe.resolved.yaml",
+        "adapter_config.json", "adapter_model.safetensors",
         "model.safetensors", "model.safetensors.index.json", "checkpoints",
     ]
 
     var checkpoints: String { path + "/checkpoints" }
     var metrics: String { path + "/metrics.jsonl" }
+    var samples: String { path + "/samples.jsonl" }
 
     /// Looks at the folder without changing anything.
     ///

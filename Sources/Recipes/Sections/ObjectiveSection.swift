@@ -12,10 +12,16 @@ public enum ObjectiveSettings: Equatable, Sendable {
     case cpo(CPOSettings)
     /// Odds-ratio preference optimisation.
     case orpo(ORPOSettings)
+    /// Proximal policy optimisation.
+    case ppo(PPOSettings)
+    /// Group relative policy optimisation.
+    case grpo(GRPOSettings)
+    /// REINFORCE leave-one-out.
+    case rloo(RLOOSettings)
 }
 
 extension ObjectiveSettings {
-    static let types = ["sft", "dpo", "kto", "cpo", "orpo"]
+    static let types = ["sft", "dpo", "kto", "cpo", "orpo", "ppo", "grpo", "rloo"]
 
     init(reading section: RecipeNode.Entry) throws {
         var keys = try sectionEntries(section)
@@ -24,6 +30,9 @@ extension ObjectiveSettings {
         case "kto": self = .kto(try KTOSettings(reading: keys, of: section.place))
         case "cpo": self = .cpo(try CPOSettings(reading: keys, of: section.place))
         case "orpo": self = .orpo(try ORPOSettings(reading: keys, of: section.place))
+        case "ppo": self = .ppo(try PPOSettings(reading: keys, of: section.place))
+        case "grpo": self = .grpo(try GRPOSettings(reading: keys, of: section.place))
+        case "rloo": self = .rloo(try RLOOSettings(reading: keys, of: section.place))
         default: self = .sft(try SFTSettings(reading: keys, of: section.place))
         }
     }
@@ -35,6 +44,9 @@ extension ObjectiveSettings {
         case .kto(let settings): typeEntry("kto") + settings.written
         case .cpo(let settings): typeEntry("cpo") + settings.written
         case .orpo(let settings): typeEntry("orpo") + settings.written
+        case .ppo(let settings): typeEntry("ppo") + settings.written
+        case .grpo(let settings): typeEntry("grpo") + settings.written
+        case .rloo(let settings): typeEntry("rloo") + settings.written
         }
     }
 
@@ -44,6 +56,17 @@ extension ObjectiveSettings {
         case .sft: .supervised
         case .dpo, .cpo, .orpo: .pairs
         case .kto: .labels
+        case .ppo, .grpo, .rloo: .prompts
+        }
+    }
+
+    /// The settings of policy optimisation, where it is that.
+    var policy: (any PolicySettings)? {
+        switch self {
+        case .ppo(let settings): settings
+        case .grpo(let settings): settings
+        case .rloo(let settings): settings
+        case .sft, .dpo, .kto, .cpo, .orpo: nil
         }
     }
 
@@ -53,6 +76,8 @@ extension ObjectiveSettings {
         case .dpo(let settings): settings.reference
         case .kto(let settings): settings.reference
         case .sft, .cpo, .orpo: nil
+        case .ppo, .grpo, .rloo:
+            policy.flatMap { $0.method.usesReference ? ReferenceSettings(model: $0.reference) : nil }
         }
     }
 }
@@ -61,7 +86,7 @@ extension ObjectiveSettings {
     /// What is worth knowing before a run, as sentences.
     var remarks: [String] {
         switch self {
-        case .sft, .cpo, .orpo: return []
+        case .sft, .cpo, .orpo, .ppo, .grpo, .rloo: return []
         case .kto(let settings):
             return settings.loss.type == .kto
                 ? [Self.coupled("the loss kto", "estimates a divergence in each batch")] : []

@@ -22,7 +22,9 @@ public protocol Objective {
     /// - Returns: the loss, a tensor of one element, and sums that become the step's metrics.
     func loss(_ batch: Batch, scale: [Double], _ makeContext: (SequenceLayout) -> ForwardContext) -> ObjectiveResult
     /// What the model, with adapters active, makes of examples that it is not trained on.
-    func evaluate(_ examples: [Example], adapters: [String]) -> EvaluationResult
+    ///
+    /// - Throws: what keeps it from judging them.
+    func evaluate(_ examples: [Example], adapters: [String]) throws -> EvaluationResult
 }
 
 extension Objective {

@@ -5,7 +5,8 @@ import Tensors
 /// Examples as one flat row of tokens: what a model reads, and which of its rows predict a target.
 ///
 /// Answers to one prompt share it: the prompt is a sequence of its own, which each answer's sequence reads in full. An answer's
-/// sequence begins with the prompt's last token, in the same position, so that each row predicts one target.
+/// sequence begins with the prompt's last token, in the same position, so that each row predicts one target. Where all prompts begin
+/// alike, what they share is a sequence too, which every prompt and answer reads.
 struct TokenRows {
     var tokens: [Int32] = []
     var rows: [Int32] = []
@@ -25,15 +26,23 @@ struct TokenRows {
     /// - Parameters:
     ///   - examples: sequences, and prompts with answers.
     ///   - scoresPrompts: whether the tokens of prompts with answers are targets too, all but the first.
+    ///   - sharedPrefix: so many tokens are the same in the prompts of all examples, and not all of any prompt; they are computed once.
     ///   - predictsFirstToken: whether virtual tokens stand before every sequence; the row -1, which is the last of them, then predicts
     ///     the first token of sequences where that is a target.
-    init(_ examples: [Example], scoresPrompts: Bool = false, predictsFirstToken: Bool = false) {
+    init(
+        _ examples: [Example], scoresPrompts: Bool = false, sharedPrefix: Int = 0, predictsFirstToken: Bool = false
+    ) {
+        precondition(sharedPrefix == 0 || !scoresPrompts, "a shared prefix is not scored")
         var rows = Self(layout: SequenceLayout([]))
+        if sharedPrefix > 0, let first = examples.first {
+            rows.tokens = Array(first.tokens[..<sharedPrefix])
+            rows.sequences = [.init(count: sharedPrefix)]
+        }
         for (number, example) in examples.enumerated() {
             if example.answers.isEmpty {
                 rows.append(example, number, from: predictsFirstToken ? 0 : 1)
             } else {
-                rows.appendAnswers(example, number, scoresPrompts: scoresPrompts)
+                rows.appendAnswers(example, number, scoresPrompts: scoresPrompts, sharedPrefix: sharedPrefix)
             }
         }
         self = Self(rows, layout: SequenceLayout(rows.sequences))
@@ -67,17 +76,22 @@ struct TokenRows {
         sequences.append(.init(count: last, row: example.row << 24 ^ example.start))
     }
 
-    private mutating func appendAnswers(_ example: Example, _ number: Int, scoresPrompts: Bool) {
+    private mutating func appendAnswers(
+        _ example: Example, _ number: Int, scoresPrompts: Bool, sharedPrefix prefix: Int
+    ) {
         let (parent, shared, first) = (tokens.count, max(0, example.answers[0] - 1), targets.count)
-        if shared > 0 {
-            tokens += example.tokens[..<shared]
-            sequences.append(.init(count: shared, row: example.row << 24))
+        precondition(prefix <= shared, "\(prefix) tokens shared by all, a prompt of \(shared + 1)")
+        var segments = prefix > 0 ? [AttentionLayout.Segment(start: 0, count: prefix)] : []
+        if shared > prefix {
+            tokens += example.tokens[prefix..<shared]
+            sequences.append(
+                .init(count: shared - prefix, firstPosition: prefix, row: example.row << 24, segments: segments))
+            segments.append(.init(start: parent, count: shared - prefix))
         }
         if scoresPrompts {
             for index in 0..<shared { addTarget(example.tokens[index + 1], row: parent + index, number) }
         }
         prompts.append(first..<targets.count)
-        let segments = shared > 0 ? [AttentionLayout.Segment(start: parent, count: shared)] : []
         answers.append(
             example.answers.indices.map { answer in
                 let first = targets.count

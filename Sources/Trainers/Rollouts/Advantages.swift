@@ -79,7 +79,7 @@ public func leaveOneOutAdvantages(_ rewards: [Double], size: Int) -> [Double] {
 }
 
 /// The standard deviation with Bessel's correction; 0 of fewer than two numbers.
-private func deviation(_ numbers: ArraySlice<Double>) -> Double {
+func deviation(_ numbers: ArraySlice<Double>) -> Double {
     guard numbers.count > 1 else { return 0 }
     let mean = numbers.reduce(0, +) / Double(numbers.count)
     return (numbers.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Double(numbers.count - 1)).squareRoot()

@@ -23,7 +23,10 @@ public struct PolicyOptimization: Objective {
     public func loss(
         _ batch: Batch, scale: [Double], _ makeContext: (SequenceLayout) -> ForwardContext
     ) -> ObjectiveResult {
-        let pass = PolicyPass(policy, batch.examples, makeContext)
+        let pass = PolicyPass(policy, batch.examples, sharedPrefix: rollouts.sharedPrefix, makeContext)
+        var loss = loss
+        // Where the divergence is a term of the loss, its weight is the one that the rollouts steer.
+        if loss.klCoefficient != 0 { loss.klCoefficient = rollouts.controller.coefficient }
         var total = 0.0
         var sums = MetricSums()
         var gradient: [[[Float]]] = []
@@ -51,5 +54,21 @@ public struct PolicyOptimization: Objective {
         sums.add("loss", total, count: scale[0] * Double(loss.count(batch.examples)))
         return ObjectiveResult(
             loss: pass.loss(total, gradient: gradient, valueGradient: valueGradient), sums: sums.values)
+    }
+
+    /// What the policy's answers to other prompts come to; the loss is the mean score with its sign turned.
+    ///
+    /// - Parameters:
+    ///   - examples: prompts; `row` is the number among the rollouts' prompts of evaluation.
+    ///   - adapters: the policy's own.
+    /// - Throws: what keeps the answers from being written or judged.
+    /// - Returns: the rollout's metrics, and the likelihood that the policy gives its own answers.
+    public func evaluate(_ examples: [Example], adapters: [String]) throws -> EvaluationResult {
+        let rollout = try rollouts.evaluate(examples)
+        let answers = rollout.allAnswers
+        var result = EvaluationResult(rows: answers.map { (-$0.old.total, $0.old.count) }, skipped: 0)
+        result.metrics = rollout.metrics
+        result.metrics["loss"] = -(rollout.metrics["objective/scores"] ?? 0)
+        return result
     }
 }

@@ -5,12 +5,12 @@ import Tensors
 
 /// The model that is trained by policy optimisation, and what it is compared with.
 public struct Policy {
-    /// Policy, reference and value head stand on this one model.
+    /// Policy and value head stand on this one model.
     public let model: CausalLM
     /// The policy's adapters.
     public let adapters: [String]
-    /// The adapters of the reference model: none for the base.
-    public let referenceAdapters: [String]
+    /// What the policy is kept near to, mostly the same model without the policy's adapter; nil where no method asks for it.
+    public let reference: (model: CausalLM, adapters: [String])?
     /// Expects rewards, from the policy's hidden states; nil where no method asks for it.
     public let valueHead: ValueHead?
     /// Divides the logits, in decoding as in every probability.
@@ -18,16 +18,32 @@ public struct Policy {
 
     /// A policy.
     public init(
-        _ model: CausalLM, adapters: [String], referenceAdapters: [String] = [], valueHead: ValueHead? = nil,
-        temperature: Double = 1
+        _ model: CausalLM, adapters: [String], reference: (model: CausalLM, adapters: [String])? = nil,
+        valueHead: ValueHead? = nil, temperature: Double = 1
     ) {
         precondition(temperature > 0, "a temperature of \(temperature)")
         self.model = model
         self.adapters = adapters
-        self.referenceAdapters = referenceAdapters
+        self.reference = reference
         self.valueHead = valueHead
         self.temperature = temperature
     }
+
+    /// Everything that training changes, and what it stands on: the model, with the value head where there is one.
+    public var trained: any Module { valueHead.map { ValuedModel(model, $0) } ?? model }
+}
+
+/// A model and the value head on its trunk, under TRL's name.
+private final class ValuedModel: Module {
+    private let model: CausalLM
+    private let valueHead: ValueHead
+
+    init(_ model: CausalLM, _ valueHead: ValueHead) {
+        self.model = model
+        self.valueHead = valueHead
+    }
+
+    var children: [(name: String, module: any Module)] { model.children + [("v_head", valueHead)] }
 }
 
 /// One forward pass of the policy over prompts with answers.
@@ -43,8 +59,17 @@ struct PolicyPass {
     private let expected: Tensor?
 
     /// Runs the policy without dropout: its probabilities are compared with those of the same weights.
-    init(_ policy: Policy, _ examples: [Example], _ makeContext: (SequenceLayout) -> ForwardContext) {
-        let rows = TokenRows(examples)
+    ///
+    /// - Parameters:
+    ///   - policy: what runs.
+    ///   - examples: prompts with answers.
+    ///   - sharedPrefix: tokens that all prompts of the run begin with, the same in every pass: where a row's keys are cut changes bits.
+    ///   - makeContext: the context of a forward pass over a layout.
+    init(
+        _ policy: Policy, _ examples: [Example], sharedPrefix: Int,
+        _ makeContext: (SequenceLayout) -> ForwardContext
+    ) {
+        let rows = TokenRows(examples, sharedPrefix: sharedPrefix)
         var context = makeContext(rows.layout)
         context.dropout = nil
         let states = policy.model.states(rows.tokens, context)

@@ -39,6 +39,9 @@ public struct JudgedAnswer: Hashable, Sendable {
     /// What the value head should have expected; empty where there is none.
     public var returns: [Float] = []
 
+    /// How far the policy is from its reference over the answer, `Σ log π − log ρ`; nil where there is no reference.
+    public var divergence: Double? { reference.isEmpty ? nil : old.total - reference.total }
+
     /// Makes an answer of which the advantages are still to be found.
     public init(
         text: String, isStopped: Bool, scores: [Double], score: Double, old: [Float], reference: [Float] = [],

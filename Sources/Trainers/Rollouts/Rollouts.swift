@@ -37,18 +37,23 @@ public struct RolloutOptions: Sendable {
 /// Old log-probabilities come from the training path, never from decoding, so that the ratio of the first step is exactly 1.
 public final class Rollouts: BatchSource {
     private let prompts: [RolloutPrompt]
+    private let evaluationPrompts: [RolloutPrompt]
+    /// Tokens that all prompts begin with, such as a system message: they are computed once a pass.
+    let sharedPrefix: Int
     private let policy: Policy
     private let options: RolloutOptions
     private let rewards: RewardMixture
     private let credit: any Credit
     private let stopTokens: Set<Int32>
     private let text: ([Int32]) -> String
-    private let didRollOut: (Rollout) throws -> Void
+    private let didRollOut: (Rollout, RolloutMoment) throws -> Void
     private let alarm: (String) -> Void
     /// The coefficient of the KL penalty.
     public private(set) var controller: KLController
     private var current: Rollout?
     private var isExhausted = false
+    /// Steps that batches were made for.
+    private var steps = 0
     /// Whether the policy is still the one that wrote the rollout: then every ratio is 1.
     private(set) var isFresh = false
     /// The approximate KL of the step's tokens from the policy that wrote them: sum and count.
@@ -57,7 +62,8 @@ public final class Rollouts: BatchSource {
     /// Prepares to answer prompts.
     ///
     /// - Parameters:
-    ///   - prompts: what is answered.
+    ///   - prompts: what is answered to be trained on.
+    ///   - evaluation: what is answered to be judged alone.
     ///   - policy: what answers.
     ///   - options: how.
     ///   - rewards: what judges.
@@ -65,18 +71,22 @@ public final class Rollouts: BatchSource {
     ///   - controller: the weight of the KL penalty.
     ///   - stopTokens: what ends an answer.
     ///   - text: an answer's text, without special tokens.
-    ///   - didRollOut: takes each rollout as it is made.
+    ///   - didRollOut: takes each rollout as it is made, those of evaluations too.
     ///   - alarm: takes a sentence where a number is what it cannot be.
     public init(
-        _ prompts: [RolloutPrompt], policy: Policy, options: RolloutOptions, rewards: RewardMixture,
+        _ prompts: [RolloutPrompt], evaluation: [RolloutPrompt] = [], policy: Policy, options: RolloutOptions,
+        rewards: RewardMixture,
         credit: any Credit, controller: KLController, stopTokens: Set<Int32>, text: @escaping ([Int32]) -> String,
-        didRollOut: @escaping (Rollout) throws -> Void = { _ in }, alarm: @escaping (String) -> Void = { _ in }
+        didRollOut: @escaping (Rollout, RolloutMoment) throws -> Void = { _, _ in },
+        alarm: @escaping (String) -> Void = { _ in }
     ) {
         precondition(!prompts.isEmpty, "no prompts")
         precondition(
             options.prompts % options.minibatches == 0,
             "\(options.prompts) prompts in \(options.minibatches) minibatches")
         self.prompts = prompts
+        evaluationPrompts = evaluation
+        sharedPrefix = (prompts + evaluation).map(\.tokens).sharedPrefix
         self.policy = policy
         self.options = options
         self.rewards = rewards
@@ -108,6 +118,7 @@ public final class Rollouts: BatchSource {
     /// The minibatch of a step; none where the rest of the rollout is passed over.
     public func step(_ index: Int) throws -> StepBatches {
         let (number, part) = index.quotientAndRemainder(dividingBy: options.stepsPerRollout)
+        steps = index
         if current?.number != number {
             current = try makeRollout(number)
             isExhausted = false
@@ -115,6 +126,7 @@ public final class Rollouts: BatchSource {
             isExhausted = true
         }
         divergence = (0, 0)
+        steps = index + 1
         isFresh = part == 0
         guard let rollout = current else { preconditionFailure("no rollout") }
         let (epoch, minibatch) = part.quotientAndRemainder(dividingBy: options.minibatches)
@@ -132,18 +144,34 @@ public final class Rollouts: BatchSource {
     public var state: JSON? {
         [
             "rollout": current.map(\.json) ?? .null, "kl_coefficient": .number(controller.coefficient),
-            "is_exhausted": .bool(isExhausted),
+            "is_exhausted": .bool(isExhausted), "steps": .integer(steps),
         ]
     }
 
     /// Goes on from a checkpoint.
     public func restore(_ state: JSON) throws {
-        guard let coefficient = state["kl_coefficient"]?.number, let isExhausted = state["is_exhausted"]?.bool else {
+        guard let coefficient = state["kl_coefficient"]?.number, let isExhausted = state["is_exhausted"]?.bool,
+            let steps = state["steps"]?.integer
+        else {
             throw InputError("is no state of rollouts", place: "`batches`")
         }
         current = try state["rollout"].map(Rollout.init)
         controller.restore(coefficient: coefficient)
         self.isExhausted = isExhausted
+        self.steps = steps
+    }
+
+    /// Answers prompts that are not trained on, once each, as the policy is now.
+    ///
+    /// - Parameter examples: `row` is the number of the prompt.
+    /// - Throws: what keeps them from being written or judged.
+    /// - Returns: the answers, judged.
+    func evaluate(_ examples: [Example]) throws -> Rollout {
+        let asked = examples.map { (number: $0.row, prompt: evaluationPrompts[$0.row]) }
+        var rollout = try makeAnswers(to: asked, each: 1, seed: options.seed &+ 1, number: current?.number ?? 0)
+        addMetrics(to: &rollout)
+        try didRollOut(rollout, RolloutMoment(step: steps, isEvaluation: true))
+        return rollout
     }
 
     // Making one.
@@ -159,24 +187,34 @@ public final class Rollouts: BatchSource {
     }
 
     private func makeRollout(_ number: Int) throws -> Rollout {
-        let chosen = chosenPrompts(number)
+        var rollout = try makeAnswers(
+            to: chosenPrompts(number), each: options.answersPerPrompt, seed: options.seed, number: number)
+        credit.assign(to: &rollout, klCoefficient: controller.coefficient)
+        addMetrics(to: &rollout)
+        if let kl = rollout.metrics["objective/kl"] {
+            controller.update(kl: kl, answers: rollout.allAnswers.count)
+        }
+        try didRollOut(rollout, RolloutMoment(step: steps + 1, isEvaluation: false))
+        return rollout
+    }
+
+    /// Answers of the policy as it is, judged.
+    private func makeAnswers(
+        to chosen: [(number: Int, prompt: RolloutPrompt)], each count: Int, seed: UInt64, number: Int
+    ) throws -> Rollout {
         var decoding = options.decoding
-        decoding.samplesPerPrompt = options.answersPerPrompt
+        decoding.samplesPerPrompt = count
+        decoding.sharedPrefix = sharedPrefix
         decoding.sampling.temperature = policy.temperature
-        decoding.sampling.seed = options.seed
+        decoding.sampling.seed = seed
         let samples = try Generator(policy.model, adapters: policy.adapters, stopTokens: stopTokens).generate(
             chosen.map(\.prompt.tokens), numbers: chosen.map(\.number), options: decoding)
         let examples = zip(chosen, samples).enumerated().map { row, pair in
             Example(prompt: pair.0.prompt.tokens, answers: pair.1.map(\.tokens), row: row)
         }
-        var rollout = Rollout(
+        return Rollout(
             number: number, examples: examples, prompts: chosen.map(\.prompt.text),
             answers: try judged(samples, to: chosen.map(\.prompt), examples))
-        credit.assign(to: &rollout, klCoefficient: controller.coefficient)
-        let kl = addMetrics(to: &rollout)
-        controller.update(kl: kl, answers: rollout.allAnswers.count)
-        try didRollOut(rollout)
-        return rollout
     }
 
     private func judged(
@@ -190,9 +228,12 @@ public final class Rollouts: BatchSource {
             }
         }
         let scores = try rewards.scores(of: given)
-        let (old, values, entropy) = probabilities(examples, policy.adapters, withValues: true)
+        let (old, values, entropy) = probabilities(examples, policy)
         if entropy < 0 { alarm("the mean entropy of a rollout is \(entropy): below 0") }
-        let reference = probabilities(examples, policy.referenceAdapters, withValues: false).logProbabilities
+        let reference = policy.reference.map { model, adapters in
+            probabilities(examples, Policy(model, adapters: adapters, temperature: policy.temperature))
+                .logProbabilities
+        }
         var next = 0
         return samples.indices.map { row in
             samples[row].indices.map { index in
@@ -201,20 +242,17 @@ public final class Rollouts: BatchSource {
                 return JudgedAnswer(
                     text: given[next].text, isStopped: isStopped, scores: scores.parts.map { $0[next] },
                     score: scores.total[next] - (isStopped ? 0 : options.missingEndPenalty), old: old[row][index],
-                    reference: reference[row][index], values: values.isEmpty ? [] : values[row][index])
+                    reference: reference?[row][index] ?? [], values: values.isEmpty ? [] : values[row][index])
             }
         }
     }
 
     /// What training would compute, without a tape.
-    private func probabilities(_ examples: [Example], _ adapters: [String], withValues: Bool) -> (
+    private func probabilities(_ examples: [Example], _ policy: Policy) -> (
         logProbabilities: [[[Float]]], values: [[[Float]]], entropy: Double
     ) {
-        let policy =
-            withValues
-            ? policy : Policy(policy.model, adapters: adapters, valueHead: nil, temperature: policy.temperature)
         let passes = examples.parts(ofTokens: options.tokensPerPass).map { part in
-            PolicyPass(policy, part) { ForwardContext($0, adapters: adapters) }
+            PolicyPass(policy, part, sharedPrefix: sharedPrefix) { ForwardContext($0, adapters: policy.adapters) }
         }
         let entropies = passes.flatMap { $0.entropies.flatMap { $0.flatMap { $0 } } }
         return (
@@ -224,12 +262,22 @@ public final class Rollouts: BatchSource {
     }
 
     /// Adds the rollout's metrics, under TRL's names.
-    ///
-    /// - Returns: the mean KL of an answer, summed over its tokens.
-    private func addMetrics(to rollout: inout Rollout) -> Double {
+    private func addMetrics(to rollout: inout Rollout) {
         let answers = rollout.allAnswers
         let count = Double(answers.count)
         func mean(_ number: (JudgedAnswer) -> Double) -> Double { answers.reduce(0) { $0 + number($1) } / count }
+        let score = mean(\.score)
+        let spread = mean { ($0.score - score) * ($0.score - score) }
+        rollout.metrics = [
+            "objective/scores": score, "objective/scores_std": spread.squareRoot(),
+            "completions/mean_length": mean { Double($0.old.count) },
+            "completions/ended_share": mean { $0.isStopped ? 1 : 0 },
+        ]
+        for (index, part) in rewards.parts.enumerated() {
+            rollout.metrics["rewards/\(part.name)"] = mean { $0.scores[index] }
+        }
+        addGroupMetrics(to: &rollout)
+        guard policy.reference != nil else { return }
         let kl = mean { $0.old.total - $0.reference.total }
         let k3 = mean { answer in
             zip(answer.old, answer.reference).reduce(0) {
@@ -237,17 +285,37 @@ public final class Rollouts: BatchSource {
             }
         }
         if k3 < 0 { alarm("the mean KL of a rollout (k3) is \(k3): below 0") }
-        let score = mean(\.score)
-        rollout.metrics = [
-            "objective/kl": kl, "objective/kl_k3": k3, "objective/scores": score,
+        rollout.metrics.merge([
+            "objective/kl": kl, "objective/kl_k3": k3, "objective/kl_coef": controller.coefficient,
             "objective/non_score_reward": -controller.coefficient * kl,
-            "objective/rlhf_reward": score - controller.coefficient * kl, "objective/kl_coef": controller.coefficient,
-            "completions/mean_length": mean { Double($0.old.count) },
-            "completions/ended_share": mean { $0.isStopped ? 1 : 0 },
-        ]
-        for (index, part) in rewards.parts.enumerated() {
-            rollout.metrics["rewards/\(part.name)"] = mean { $0.scores[index] }
-        }
-        return kl
+            "objective/rlhf_reward": score - controller.coefficient * kl,
+        ]) { $1 }
+    }
+
+    /// How much the answers to one prompt differ, where there are several.
+    private func addGroupMetrics(to rollout: inout Rollout) {
+        guard let size = rollout.answers.first?.count, size > 1 else { return }
+        let deviations = rollout.answers.map { deviation($0.map(\.score)[...]) }
+        let count = Double(deviations.count)
+        rollout.metrics["reward_std"] = deviations.reduce(0, +) / count
+        rollout.metrics["frac_reward_zero_std"] = Double(deviations.count { $0 == 0 }) / count
+    }
+}
+
+/// When a rollout was made.
+public struct RolloutMoment: Hashable, Sendable {
+    /// The first step that trains on it; of an evaluation, the steps done.
+    public var step: Int
+    /// Whether it is not trained on.
+    public var isEvaluation: Bool
+}
+
+extension [[Int32]] {
+    /// The tokens that all begin with, and that are not all of any.
+    fileprivate var sharedPrefix: Int {
+        guard let first else { return 0 }
+        let shortest = self.reduce(first.count) { Swift.min($0, $1.count) }
+        let alike = (0..<shortest).first { index in contains { $0[index] != first[index] } } ?? shortest
+        return Swift.max(0, Swift.min(alike, shortest - 1))
     }
 }

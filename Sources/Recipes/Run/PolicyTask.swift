@@ -1,0 +1,116 @@
+import Adapters
+import Datasets
+import Files
+import Layers
+import Models
+import Tensors
+import Tokenizers
+import Trainers
+
+/// Policy optimisation as a recipe asks for it: the policy with its reference and value head on one model, the prompts, and what judges
+/// the answers.
+struct PolicyTask {
+    /// What a training loop needs of it.
+    let task: TrainingTask
+
+    static let valueHeadName = "value_head.safetensors"
+
+    init(
+        _ recipe: Recipe, _ settings: RolloutSettings, _ method: any PolicyMethod, _ session: ModelSession,
+        _ weights: TrainedWeights, _ data: RunData, reference: ReferenceModel?, folder: RunFolder?,
+        observer: @escaping RunObserver
+    ) throws {
+        let prompts = try Prompts(recipe, settings, data, session)
+        let head = method.usesValueHead ? try Self.valueHead(recipe, session) : nil
+        var compared: (model: CausalLM, adapters: [String])?
+        if case .model(let model, let adapters) = reference { compared = (model, adapters) }
+        let policy = Policy(
+            session.model, adapters: weights.active, reference: compared, valueHead: head,
+            temperature: settings.temperature)
+        var options = settings.options(answersPerPrompt: method.answersPerPrompt, training: recipe.training)
+        options.decoding.cacheType = recipe.model.precision == .f32 ? .f32 : .bf16
+        let samples = folder.map { SampleLog($0, settings) }
+        let stops = session.stopTokens()
+        let rollouts = Rollouts(
+            prompts.training, evaluation: prompts.evaluation, policy: policy, options: options,
+            rewards: try settings.makeRewards(), credit: method.credit, controller: method.controller,
+            stopTokens: stops.union(try settings.extraStopTokens(session.tokenizer)),
+            text: { session.tokenizer.decode($0.filter { !stops.contains($0) }) },
+            didRollOut: { rollout, moment in
+                try samples?.add(rollout, at: moment)
+                observer(.rolledOut(RolloutReport(rollout, at: moment)))
+            }, alarm: { observer(.note($0)) })
+        task = TrainingTask(
+            objective: PolicyOptimization(
+                policy, rollouts, loss: method.loss(longestAnswer: settings.longestAnswer)),
+            trained: policy.trained,
+            steps: recipe.training.maxSteps
+                ?? settings.steps(prompts: prompts.training.count, epochs: recipe.training.epochs),
+            evaluation: prompts.evaluation.enumerated().map {
+                Example(tokens: $1.tokens, isTarget: $1.tokens.map { _ in false }, row: $0)
+            },
+            makeBatches: { rollouts }, sync: { try samples?.sync() },
+            save: { folder in
+                try head?.write(to: "\(folder.path)/\(Self.valueHeadName)")
+            })
+    }
+
+    /// The head of the run that training goes on from, or one that expects nothing yet.
+    private static func valueHead(_ recipe: Recipe, _ session: ModelSession) throws -> ValueHead {
+        let head = ValueHead(hiddenSize: session.model.configuration.hiddenSize)
+        if let start = recipe.adapter?.initFrom {
+            let path = "\(start)/\(valueHeadName)"
+            if case .file = PathKind(path) { try head.read(path) }
+        }
+        return head
+    }
+
+    /// The prompts of a run, with what their rows say.
+    private struct Prompts {
+        let training: [RolloutPrompt]
+        let evaluation: [RolloutPrompt]
+
+        init(_ recipe: Recipe, _ settings: RolloutSettings, _ data: RunData, _ session: ModelSession) throws {
+            let rows = try PromptRow.read(recipe.dataset.sources)
+            let others = try recipe.dataset.evaluationSource.map { try PromptRow.read([$0]) }
+            training = data.training().map { RolloutPrompt($0, rows) }
+            evaluation = data.evaluation.map { RolloutPrompt($0, others ?? rows) }
+            let (read, asked) = (session.model.longestSequence, (training + evaluation).map(\.tokens.count).max() ?? 0)
+            guard asked + settings.longestAnswer <= read else {
+                throw InputError(
+                    "a prompt of \(asked) tokens with an answer of \(settings.longestAnswer) is more than the \(read) that "
+                        + "the model reads",
+                    hint: "Set dataset.max_length to \(max(2, read - settings.longestAnswer + 1))")
+            }
+            if settings.rewards.contains(where: \.reward.needsReference),
+                let bare = (training + evaluation).first(where: { $0.reference == nil })
+            {
+                throw InputError(
+                    "the reward exact_match needs a `reference` in every row: the prompt \"\(bare.text.prefix(60))\" has none",
+                    hint: "`dataset.columns: { reference: <column> }` names the column that holds it")
+            }
+        }
+    }
+}
+
+extension RolloutPrompt {
+    fileprivate init(_ example: Example, _ rows: [PromptRow]) {
+        self.init(tokens: example.tokens, text: rows[example.row].text, reference: rows[example.row].reference)
+    }
+}
+
+extension RolloutSettings {
+    /// The ids of `stop_tokens`.
+    ///
+    /// - Throws: `InputError` for a text that is no single token.
+    fileprivate func extraStopTokens(_ tokenizer: Tokenizer) throws -> [Int32] {
+        try (stopTokens ?? []).map { text in
+            let ids = tokenizer.encode(text)
+            guard ids.count == 1 else {
+                throw InputError(
+                    "`objective.stop_tokens`: \"\(text)\" is \(ids.count) tokens of this model, not one")
+            }
+            return ids[0]
+        }
+    }
+}
