@@ -25,6 +25,8 @@ public struct Recipe: Equatable, Sendable {
     public var optimizer = OptimizerSettings()
     /// How long, and with what.
     public var training = TrainingSettings()
+    /// When a run raises an alarm.
+    public var health = HealthSettings()
     /// Where the run is written.
     public var output = OutputSettings()
 
@@ -53,7 +55,7 @@ public struct Recipe: Equatable, Sendable {
             (ModelSettings.name, model.written), (LoRASettings.name, adapter?.written),
             (DatasetSettings.name, dataset.written), (SFTSettings.name, objective.written),
             (OptimizerSettings.name, optimizer.written), (TrainingSettings.name, training.written),
-            (OutputSettings.name, output.written),
+            (HealthSettings.name, health.written), (OutputSettings.name, output.written),
         ]
     }
 }

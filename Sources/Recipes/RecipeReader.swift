@@ -57,6 +57,7 @@ public enum RecipeReader {
         recipe.objective = try ObjectiveSettings(reading: objective)
         recipe.optimizer = try read(OptimizerSettings.self)
         recipe.training = try read(TrainingSettings.self)
+        recipe.health = try read(HealthSettings.self)
         recipe.output = try read(OutputSettings.self)
         return recipe
     }

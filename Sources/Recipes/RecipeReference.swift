@@ -21,7 +21,7 @@ public struct RecipeReference: Equatable, Sendable {
         (ModelSettings.name, ModelSettings.summary), (LoRASettings.name, LoRASettings.summary),
         (DatasetSettings.name, DatasetSettings.summary), (SFTSettings.name, SFTSettings.summary),
         (OptimizerSettings.name, OptimizerSettings.summary), (TrainingSettings.name, TrainingSettings.summary),
-        (OutputSettings.name, OutputSettings.summary),
+        (HealthSettings.name, HealthSettings.summary), (OutputSettings.name, OutputSettings.summary),
     ]
 
     /// The keys in order.
@@ -34,7 +34,8 @@ public struct RecipeReference: Equatable, Sendable {
         + keys(of: SFTSettings.self, method: "type: sft") + keys(of: DPOSettings.self, method: "type: dpo")
         + keys(of: KTOSettings.self, method: "type: kto") + keys(of: CPOSettings.self, method: "type: cpo")
         + keys(of: ORPOSettings.self, method: "type: orpo") + policyKeys
-        + keys(of: OptimizerSettings.self) + keys(of: TrainingSettings.self) + keys(of: OutputSettings.self)
+        + keys(of: OptimizerSettings.self) + keys(of: TrainingSettings.self) + keys(of: HealthSettings.self)
+        + keys(of: OutputSettings.self)
 
     /// The keys of policy optimisation: those that all its methods have, then what each has of its own.
     private static var policyKeys: [RecipeReference] {

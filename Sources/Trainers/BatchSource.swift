@@ -9,12 +9,15 @@ public struct StepBatches {
     public var epoch: Double
     /// What the source measured while it made them.
     public var metrics: [String: Double]
+    /// Whether it did so for this step; else the metrics are those of the step before, once more.
+    public var isMeasured: Bool
 
     /// Makes a step.
-    public init(batches: [Batch], epoch: Double, metrics: [String: Double] = [:]) {
+    public init(batches: [Batch], epoch: Double, metrics: [String: Double] = [:], isMeasured: Bool = true) {
         self.batches = batches
         self.epoch = epoch
         self.metrics = metrics
+        self.isMeasured = isMeasured
     }
 }
 

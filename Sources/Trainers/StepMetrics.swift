@@ -23,6 +23,8 @@ public struct StepMetrics: Sendable {
     public var peakMemoryBytes: Int
     /// The objective's own metrics, under TRL's names.
     public var objective: [String: Double]
+    /// The names of the alarms that fired in this step.
+    public var alarms: [String] = []
 
     /// The line, without its line feed.
     public var json: JSON {
@@ -34,6 +36,7 @@ public struct StepMetrics: Sendable {
             ("peak_memory_bytes", .integer(peakMemoryBytes)),
         ]
         members += objective.sorted { $0.key < $1.key }.map { ($0.key, .number($0.value)) }
+        if !alarms.isEmpty { members.append(("alarms", .array(alarms.map { .string($0) }))) }
         return .object(.init(members, uniquingKeysWith: { $1 }))
     }
 }

@@ -4,13 +4,15 @@ import Foundation
 import Layers
 import Tensors
 
-/// The one training loop: accumulation, clipping, schedule, evaluation, checkpoints. What is minimised is the objective's to say.
+/// The one training loop: accumulation, clipping, schedule, evaluation, alarms, checkpoints. What is minimised is the objective's to
+/// say.
 public final class TrainingLoop {
     private let objective: any Objective
     private let optimizer: any Optimizer
     private let batches: any BatchSource
     private let options: TrainingOptions
     private let hooks: TrainingHooks
+    private let health: HealthMonitor
     private let adapters: [String]
     private let parameters: [(path: String, parameter: Parameter)]
     /// Where the run is.
@@ -26,29 +28,32 @@ public final class TrainingLoop {
     ///   - batches: the data.
     ///   - options: how the run goes.
     ///   - hooks: what happens beside it.
+    ///   - health: what watches it.
     ///   - state: where to begin.
     public init(
         model: any Module, adapters: [String], objective: any Objective, optimizer: any Optimizer,
-        batches: any BatchSource, options: TrainingOptions, hooks: TrainingHooks, state: TrainingState = .init()
+        batches: any BatchSource, options: TrainingOptions, hooks: TrainingHooks,
+        health: HealthMonitor = HealthMonitor(), state: TrainingState = .init()
     ) {
         self.objective = objective
         self.optimizer = optimizer
         self.batches = batches
         self.options = options
         self.hooks = hooks
+        self.health = health
         self.adapters = adapters
         self.state = state
         parameters = model.trainableParameters()
         precondition(!parameters.isEmpty, "nothing in the model is trainable")
     }
 
-    /// Runs to the end, an early stop or an interruption.
+    /// Runs to the end, an early stop, an alarm or an interruption.
     ///
     /// - Returns: why it came back.
     /// - Throws: `RunError` for a loss or gradient that is not finite, and what the hooks throw.
     public func run() throws -> TrainingOutcome {
-        // A run that stopped early has nothing to go on with.
-        if stopsEarly { return .stoppedEarly }
+        // A run that stopped has nothing to go on with.
+        if let stop { return stop }
         // An evaluation before the run leaves large free buffers, which the state would hold for good.
         parameters.first?.parameter.value.device.trim()
         optimizer.makeState(for: parameters)
@@ -59,10 +64,10 @@ public final class TrainingLoop {
             if let every = options.evaluationSteps, state.step % every == 0 || state.step == options.totalSteps {
                 isBest = try evaluate()
             }
-            let isLast = state.step == options.totalSteps || stopsEarly || interrupted
+            let isLast = state.step == options.totalSteps || stop != nil || interrupted
             let isDue = options.saveSteps.map { state.step % $0 == 0 } ?? false
             if isLast || isDue || (isBest && options.savesBest) { try hooks.save(state) }
-            if stopsEarly { return .stoppedEarly }
+            if let stop { return stop }
             if interrupted && state.step < options.totalSteps { return .interrupted }
         }
         return .finished
@@ -72,8 +77,11 @@ public final class TrainingLoop {
     /// gradient.
     private var firstChange: Int { options.schedule.factor(0) > 0 ? 0 : 1 }
 
-    private var stopsEarly: Bool {
-        options.earlyStoppingPatience.map { state.evaluationsSinceBest >= max(1, $0) } ?? false
+    /// Why the run stops where it is; nil where it goes on.
+    private var stop: TrainingOutcome? {
+        if health.limits.stops && !state.health.fired.isEmpty { return .alarmed }
+        let isPatient = options.earlyStoppingPatience.map { state.evaluationsSinceBest < max(1, $0) } ?? true
+        return isPatient ? nil : .stoppedEarly
     }
 
     /// One optimizer step.
@@ -96,6 +104,7 @@ public final class TrainingLoop {
         let tokens = group.batches.reduce(0) { $0 + $1.tokenCount }
         state.step += 1
         state.tokens += tokens
+        let alarms = alarms(sums, group)
         var metrics = sums.mapValues { $0.count == 0 ? 0 : $0.sum / $0.count }
         metrics.merge(group.metrics) { $1 }
         let time = (ContinuousClock.now - start).components
@@ -104,7 +113,16 @@ public final class TrainingLoop {
             step: state.step, epoch: group.epoch, loss: metrics.removeValue(forKey: "loss") ?? 0, gradientNorm: norm,
             learningRate: rate, tokens: tokens,
             trainedTokens: group.batches.reduce(0) { $0 + $1.targetCount }, tokensPerSecond: Double(tokens) / seconds,
-            peakMemoryBytes: processPeakMemory(), objective: metrics)
+            peakMemoryBytes: processPeakMemory(), objective: metrics, alarms: alarms)
+    }
+
+    /// The alarms that fire for the first time in the step just taken. What a rollout measured counts once, not in each of its steps.
+    private func alarms(_ sums: [String: (sum: Double, count: Double)], _ group: StepBatches) -> [String] {
+        var measured = sums.compactMapValues { $0.count == 0 ? nil : $0.sum / $0.count }
+        if group.isMeasured { measured.merge(group.metrics) { $1 } }
+        let fired = health.check(step: state.step, measured: measured, &state.health)
+        for alarm in fired { hooks.note("alarm \(alarm.name) at step \(alarm.step): \(alarm.sentence)") }
+        return fired.map(\.name)
     }
 
     /// Forward and backward over all micro-batches; gradients end in the parameters.
@@ -150,11 +168,12 @@ public final class TrainingLoop {
                     + missing.prefix(4).joined(separator: ", ") + (missing.count > 4 ? ", …" : ""))
         }
         let squares = parameters.map { $0.parameter.gradient?.sumOfSquares ?? 0 }
-        if state.step == firstChange + 1, isTrained {
+        if state.step == firstChange + 1, isTrained, health.limits.watchesGradients {
             let still = zip(parameters, squares).filter { $1 == 0 }.map(\.0.path)
             if !still.isEmpty {
-                hooks.note(
-                    "the gradient of \(still.count) trainable parameters is still zero at step \(state.step + 1): "
+                health.raise(
+                    "gradient",
+                    "the gradient of \(still.count) trainable parameters is still zero: "
                         + still.prefix(4).joined(separator: ", ") + (still.count > 4 ? ", …" : ""))
             }
         }

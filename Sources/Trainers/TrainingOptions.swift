@@ -88,4 +88,6 @@ public enum TrainingOutcome: Equatable, Sendable {
     case stoppedEarly
     /// ``TrainingHooks/shouldStop`` said so; the state is saved.
     case interrupted
+    /// An alarm fired, and ``HealthLimits/stops`` is set; the state is saved.
+    case alarmed
 }

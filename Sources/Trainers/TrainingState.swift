@@ -10,6 +10,8 @@ public struct TrainingState: Equatable, Sendable {
     public var best: Best?
     /// Evaluations since the best one.
     public var evaluationsSinceBest = 0
+    /// What the alarms remember.
+    public var health = HealthState()
     /// What the batch source needs to go on; see ``BatchSource/state``.
     public var batches: JSON?
 
@@ -37,7 +39,7 @@ public struct TrainingState: Equatable, Sendable {
         [
             "step": .integer(step), "tokens": .integer(tokens),
             "best": best.map { ["loss": .number($0.loss), "step": .integer($0.step)] } ?? nil,
-            "evaluations_since_best": .integer(evaluationsSinceBest), "batches": batches ?? nil,
+            "evaluations_since_best": .integer(evaluationsSinceBest), "health": health.json, "batches": batches ?? nil,
         ]
     }
 
@@ -52,6 +54,7 @@ public struct TrainingState: Equatable, Sendable {
         tokens = try count(json, "tokens")
         evaluationsSinceBest = try count(json, "evaluations_since_best")
         batches = json["batches"]
+        if let health = json["health"] { self.health = try HealthState(health, file: file) }
         if let best = json["best"] {
             guard let loss = best["loss"]?.number, loss.isFinite else {
                 throw InputError("is no training state", file: file, place: "`best`")

@@ -5,6 +5,7 @@ import Models
 import Recipes
 import TestSupport
 import Testing
+import Trainers
 
 /// Each axis of the program is a folder of files, one for each thing, and a registry that lists them. A file that nobody listed
 /// would simply not be there for the user: here it fails.
@@ -41,6 +42,11 @@ import Testing
             }
         }
         #expect(!conforming.isEmpty && words("objective.type") == conforming.map { $0.lowercased() }.sorted())
+    }
+
+    @Test("alarms")
+    func alarms() {
+        #expect(files("Sources/Trainers/Health/Alarms") == names(HealthAlarms.all))
     }
 
     /// Every method that trains has a recipe that shows it; `RecipeReaderTests` reads each of them.

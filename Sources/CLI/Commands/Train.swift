@@ -1,4 +1,5 @@
 import ArgumentParser
+import Files
 import Recipes
 
 struct Train: ParsableCommand {
@@ -26,5 +27,10 @@ struct Train: ParsableCommand {
             recipe.read(), existing: resume ? .resume : overwrite ? .overwrite : .refuse,
             stopSignal: { StopSignals.received }, observer: console.show)
         if output.json { try StandardOutput.write(summary.json) }
+        if let alarm = summary.stoppedBy {
+            throw RunError(
+                "the alarm \(alarm.name) stopped the run after step \(summary.steps): \(alarm.sentence); its weights are in "
+                    + "\(summary.path), and --resume --set health.stop=false goes on")
+        }
     }
 }

@@ -35,7 +35,8 @@ struct Fit {
         }
 
         let loop = try makeLoop(optimizer, evaluations, identity, steps)
-        if try loop.run() == .interrupted {
+        let outcome = try loop.run()
+        if outcome == .interrupted {
             throw RunStopped(
                 signal: run.stopSignal() ?? 15, checkpoint: "\(folder.checkpoints)/step-\(loop.state.step)")
         }
@@ -44,8 +45,14 @@ struct Fit {
         try weights.save(to: folder, session)
         try task.save(folder)
         run.observer(.saved(path: folder.path))
+        let alarms = loop.state.health.fired
+        if !alarms.isEmpty {
+            let list = alarms.map { "\($0.name) at step \($0.step)" }.joined(separator: ", ")
+            run.observer(.note("alarms of the run: \(list)"))
+        }
         return RunSummary(
-            path: folder.path, steps: loop.state.step, before: evaluations["before"], after: evaluations["after"])
+            path: folder.path, steps: loop.state.step, before: evaluations["before"], after: evaluations["after"],
+            alarms: alarms, stoppedBy: outcome == .alarmed ? alarms.first : nil)
     }
 
     private func makeLoop(
@@ -74,6 +81,7 @@ struct Fit {
         return TrainingLoop(
             model: task.trained, adapters: weights.active, objective: task.objective, optimizer: optimizer,
             batches: batches, options: try recipe.trainingOptions(totalSteps: steps), hooks: hooks,
+            health: task.health,
             state: folder.checkpoint?.state ?? TrainingState())
     }
 

@@ -18,7 +18,7 @@ struct PolicyTask {
     init(
         _ recipe: Recipe, _ settings: RolloutSettings, _ method: any PolicyMethod, _ session: ModelSession,
         _ weights: TrainedWeights, _ data: RunData, reference: ReferenceModel?, folder: RunFolder?,
-        observer: @escaping RunObserver
+        health: HealthMonitor, observer: @escaping RunObserver
     ) throws {
         let prompts = try Prompts(recipe, settings, data, session)
         let head = method.usesValueHead ? try Self.valueHead(recipe, session) : nil
@@ -39,7 +39,7 @@ struct PolicyTask {
             didRollOut: { rollout, moment in
                 try samples?.add(rollout, at: moment)
                 observer(.rolledOut(RolloutReport(rollout, at: moment)))
-            }, alarm: { observer(.note($0)) })
+            }, alarm: { health.raise("rollout", $0) })
         task = TrainingTask(
             objective: PolicyOptimization(
                 policy, rollouts, loss: method.loss(longestAnswer: settings.longestAnswer)),
@@ -49,7 +49,7 @@ struct PolicyTask {
             evaluation: prompts.evaluation.enumerated().map {
                 Example(tokens: $1.tokens, isTarget: $1.tokens.map { _ in false }, row: $0)
             },
-            makeBatches: { rollouts }, sync: { try samples?.sync() },
+            health: health, makeBatches: { rollouts }, sync: { try samples?.sync() },
             save: { folder in
                 try head?.write(to: "\(folder.path)/\(Self.valueHeadName)")
             })

@@ -89,11 +89,16 @@ public struct RunSummary: Sendable {
     public var before: EvaluationResult?
     /// The evaluation of the weights that were saved.
     public var after: EvaluationResult?
+    /// The alarms, in the order in which they fired.
+    public var alarms: [FiredAlarm]
+    /// The alarm that stopped the run; nil where it went to its end.
+    public var stoppedBy: FiredAlarm?
 
     /// The summary as an object.
     public var json: JSON {
         [
             "path": .string(path), "steps": .integer(steps), "before": before?.json ?? nil, "after": after?.json ?? nil,
+            "alarms": .array(alarms.map(\.json)), "stopped_by": stoppedBy.map { .string($0.name) } ?? nil,
         ]
     }
 }

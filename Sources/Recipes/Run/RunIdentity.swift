@@ -3,8 +3,8 @@ import Trainers
 
 /// What a resumed run must agree with: everything that decides the numbers.
 ///
-/// Free to differ: threads, where and when results are written, when evaluation happens, and a larger number of steps as long as the
-/// rates of the steps already taken stay what they were.
+/// Free to differ: threads, where and when results are written, when evaluation happens, what raises alarms,
+/// and a larger number of steps as long as the rates of the steps already taken stay what they were.
 struct RunIdentity {
     private static let free: Set<String> = [
         "model.path", "dataset.cache", "training.threads", "training.eval_steps", "training.max_steps",
@@ -20,7 +20,8 @@ struct RunIdentity {
         _ recipe: Recipe, _ session: ModelSession, baseHash: String, reference: [String: String] = [:]
     ) throws {
         var parts = recipe.entries.reduce(into: [String: String]()) { parts, entry in
-            if !Self.free.contains(entry.keyPath), !entry.keyPath.hasPrefix("output.") {
+            let isFree = ["health.", "output."].contains { entry.keyPath.hasPrefix($0) }
+            if !isFree, !Self.free.contains(entry.keyPath) {
                 parts[entry.keyPath] = entry.value
             }
         }

@@ -13,6 +13,8 @@ struct TrainingTask {
     let steps: Int
     /// What is evaluated.
     let evaluation: [Example]
+    /// What watches the run.
+    let health: HealthMonitor
     /// The batches from the first step on.
     let makeBatches: () throws -> any BatchSource
     /// Waits until the disk has what is written as the run goes: before a checkpoint that it may go on from.
@@ -27,15 +29,17 @@ extension Recipe {
         _ session: ModelSession, _ weights: TrainedWeights, _ data: RunData, reference: ReferenceModel?,
         folder: RunFolder?, observer: @escaping RunObserver
     ) throws -> TrainingTask {
+        let health = HealthMonitor(healthLimits)
         if let settings = objective.policy {
             return try PolicyTask(
                 self, settings.rollouts, settings.method, session, weights, data, reference: reference, folder: folder,
-                observer: observer
+                health: health, observer: observer
             ).task
         }
         return TrainingTask(
             objective: objective(of: session.model, reference: reference), trained: session.model,
-            steps: data.totalSteps, evaluation: data.evaluation, makeBatches: data.makeBatches, sync: {},
+            steps: data.totalSteps, evaluation: data.evaluation, health: health, makeBatches: data.makeBatches,
+            sync: {},
             save: { _ in })
     }
 }

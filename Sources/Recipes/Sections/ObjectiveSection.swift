@@ -80,6 +80,9 @@ extension ObjectiveSettings {
             policy.flatMap { $0.method.usesReference ? ReferenceSettings(model: $0.reference) : nil }
         }
     }
+
+    /// The KL of an answer from the reference that training aims at, in nats; nil where it aims at none.
+    var targetKL: Double? { policy?.method.controller.target }
 }
 
 extension ObjectiveSettings {

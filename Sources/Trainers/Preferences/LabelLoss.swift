@@ -72,6 +72,7 @@ public struct LabelLoss: Sendable, Equatable {
             let side = isDesirable ? "chosen" : "rejected"
             sums.add("rewards/\(side)", beta * ratio)
             sums.add("logps/\(side)", answer.policy.total)
+            if isDesirable { sums.add("logps/ref_chosen", answer.reference.total) }
             sums.addLogits(answer, isChosen: isDesirable)
             if scale.desirable > 0 && scale.undesirable > 0 {
                 let part = isDesirable ? scale.desirable : -scale.undesirable

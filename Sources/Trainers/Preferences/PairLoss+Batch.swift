@@ -71,6 +71,7 @@ extension PairLoss {
             sums.addPair(
                 chosen: beta * pair.chosen.ratio, rejected: beta * pair.rejected.ratio,
                 logps: (pair.chosen.policy, pair.rejected.policy))
+            sums.add("logps/ref_chosen", pair.chosen.reference)
         }
         for pair in answers { sums.addTokens(chosen: pair[0], rejected: pair[1]) }
         return sums.values

@@ -35,6 +35,15 @@ public func whitened(_ numbers: [Double], keepsMean: Bool = false) -> [Double] {
     return numbers.map { ($0 - mean) * factor + (keepsMean ? mean : 0) }
 }
 
+/// Pearson's correlation of two lists; 0 where one of them is all the same.
+func correlation(_ a: [Double], _ b: [Double]) -> Double {
+    precondition(a.count == b.count, "\(a.count) and \(b.count) numbers")
+    let (u, v) = (a.map { $0 - a.mean }, b.map { $0 - b.mean })
+    func dot(_ x: [Double], _ y: [Double]) -> Double { zip(x, y).reduce(0) { $0 + $1.0 * $1.1 } }
+    let norms = (dot(u, u) * dot(v, v)).squareRoot()
+    return norms > 0 ? dot(u, v) / norms : 0
+}
+
 /// How a group's rewards are scaled, by TRL's names.
 public enum RewardScaling: String, CaseIterable, Sendable {
     /// By the standard deviation within the group.

@@ -30,7 +30,8 @@ public enum KLEstimator: String, CaseIterable, Sendable {
 public struct KLController: Hashable, Sendable {
     /// β.
     public private(set) var coefficient: Double
-    private let target: Double?
+    /// The KL of an answer that β is steered to; nil where β is kept.
+    public let target: Double?
     private let horizon: Double
 
     /// A controller that keeps `coefficient`, or steers it where there is a target.

@@ -137,7 +137,8 @@ public final class Rollouts: BatchSource {
         let examples = order[minibatch * size..<(minibatch + 1) * size].map { rollout.examples[$0] }
         return StepBatches(
             batches: isExhausted ? [] : [Batch(examples: examples)],
-            epoch: Double((number + 1) * options.prompts) / Double(prompts.count), metrics: rollout.metrics)
+            epoch: Double((number + 1) * options.prompts) / Double(prompts.count), metrics: rollout.metrics,
+            isMeasured: part == 0)
     }
 
     /// The rollout and the coefficient, for a checkpoint.
@@ -272,6 +273,7 @@ public final class Rollouts: BatchSource {
             "objective/scores": score, "objective/scores_std": spread.squareRoot(),
             "completions/mean_length": mean { Double($0.old.count) },
             "completions/ended_share": mean { $0.isStopped ? 1 : 0 },
+            "rewards/length_correlation": correlation(answers.map(\.score), answers.map { Double($0.old.count) }),
         ]
         for (index, part) in rewards.parts.enumerated() {
             rollout.metrics["rewards/\(part.name)"] = mean { $0.scores[index] }
