@@ -13,7 +13,7 @@ struct cross_entropy_job {
     struct target_scores scores;
     float *logits;
     const int32_t *targets;
-    const float *coefficients;
+    const float *coefficients, *entropy_coefficients;
     int64_t R, V;
 };
 
@@ -73,6 +73,20 @@ BODY void row_gradient(float *x, int64_t V, double sum, int32_t target, float co
     x[target] += coefficient;
 }
 
+// coefficient * (onehot(target) - p) - entropy_coefficient * p * (log p + entropy). From x itself: exponentials that underflowed would
+// have no logarithm.
+BODY void row_gradient_with_entropy(float *x, int64_t V, float maximum, double sum, double entropy, int32_t target, float coefficient,
+                                    float entropy_coefficient) {
+    vector factor = splat((float)(-1 / sum)), rest = splat((float)(entropy - log(sum)));
+    for (int64_t i = 0; i < V; i += LANES) {
+        vector shifted = load_logits(x + i, V - i) - splat(maximum);
+        // A logit of minus infinity has no gradient: 0, not 0 * infinity.
+        vector slope = splat(entropy_coefficient) * (vector_maximum(splat(-1.0e4f), shifted) + rest) + splat(coefficient);
+        store_some(x + i, vector_exp(shifted) * factor * slope, V - i);
+    }
+    x[target] += coefficient;
+}
+
 static bool is_first_maximum(const float *x, int32_t target, float maximum) {
     if (x[target] != maximum) return false;
     for (int32_t i = 0; i < target; i++)
@@ -86,16 +100,20 @@ BODY void entropy_rows_body(const struct cross_entropy_job *job, int64_t first, 
         int32_t target = job->targets[r];
         const struct target_scores *scores = &job->scores;
         float maximum = row_maximum(x, job->V), target_logit = x[target];
+        float entropy_coefficient = job->entropy_coefficients ? job->entropy_coefficients[r] : 0;
+        bool keep = job->coefficients && entropy_coefficient == 0;
         if (scores->hits) scores->hits[r] = is_first_maximum(x, target, maximum) ? 1.0f : 0.0f;
         double sum, weighted, mean = 0, squares = 1;
         if (scores->mean_logits || scores->log_sum_squares) row_moments(x, job->V, maximum, &mean, &squares);
-        row_exponentials(x, job->V, maximum, job->coefficients != NULL, &sum, &weighted);
-        double log_sum = log(sum);
+        row_exponentials(x, job->V, maximum, keep, &sum, &weighted);
+        double log_sum = log(sum), entropy = log_sum - weighted / sum;
         scores->logp[r] = (float)((double)target_logit - maximum - log_sum);
-        if (scores->entropy) scores->entropy[r] = (float)(log_sum - weighted / sum);
+        if (scores->entropy) scores->entropy[r] = (float)entropy;
         if (scores->mean_logits) scores->mean_logits[r] = (float)mean;
         if (scores->log_sum_squares) scores->log_sum_squares[r] = (float)(log(squares) - 2 * log_sum);
-        if (job->coefficients) row_gradient(x, job->V, sum, target, job->coefficients[r]);
+        if (keep) row_gradient(x, job->V, sum, target, job->coefficients[r]);
+        else if (job->coefficients)
+            row_gradient_with_entropy(x, job->V, maximum, sum, entropy, target, job->coefficients[r], entropy_coefficient);
     }
 }
 VARIANTS(entropy_rows, (const struct cross_entropy_job *job, int64_t first, int64_t last), (job, first, last))
@@ -106,8 +124,8 @@ static void cross_entropy_task(void *context, int64_t task) {
     entropy_rows(job, task * rows, smaller(job->R, (task + 1) * rows));
 }
 
-void graft_cross_entropy(struct target_scores scores, float *logits, const int32_t *targets, const float *coefficients, int64_t R,
-                         int64_t V) {
-    struct cross_entropy_job job = {scores, logits, targets, coefficients, R, V};
+void graft_cross_entropy(struct target_scores scores, float *logits, const int32_t *targets, const float *coefficients,
+                         const float *entropy_coefficients, int64_t R, int64_t V) {
+    struct cross_entropy_job job = {scores, logits, targets, coefficients, entropy_coefficients, R, V};
     pool_run("cross entropy", divide_up(R, rows_per_task(V)), cross_entropy_task, &job);
 }

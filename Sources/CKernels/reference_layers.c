@@ -89,7 +89,7 @@ void reference_activation_backward(float *dx, const float *dout, const float *x,
 }
 
 void reference_cross_entropy(struct target_scores scores, float *logits, const int32_t *targets, const float *coefficients,
-                             int64_t R, int64_t V) {
+                             const float *entropy_coefficients, int64_t R, int64_t V) {
     for (int64_t r = 0; r < R; r++) {
         float *x = logits + r * V;
         int64_t best = 0;
@@ -104,8 +104,11 @@ void reference_cross_entropy(struct target_scores scores, float *logits, const i
         if (scores.hits) scores.hits[r] = best == targets[r];
         if (scores.mean_logits) scores.mean_logits[r] = (float)(logits_sum / (double)V);
         if (scores.log_sum_squares) scores.log_sum_squares[r] = (float)log(squares);
-        for (int64_t i = 0; coefficients && i < V; i++)
-            x[i] = (float)(coefficients[r] * ((i == targets[r] ? 1 : 0) - exp(x[i] - log_sum)));
+        double slope = entropy_coefficients ? entropy_coefficients[r] : 0;
+        for (int64_t i = 0; coefficients && i < V; i++) {
+            double log_p = x[i] - log_sum, surprise = x[i] == -INFINITY ? 0 : exp(log_p) * (log_p - mean);
+            x[i] = (float)(coefficients[r] * ((i == targets[r] ? 1 : 0) - exp(log_p)) - slope * surprise);
+        }
     }
 }
 

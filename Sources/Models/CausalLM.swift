@@ -81,14 +81,17 @@ public final class CausalLM: Module {
     ///   - rows: the rows whose next token is predicted.
     ///   - targets: that next token, one a row.
     ///   - temperature: divides the logits.
+    ///   - expectsEntropies: whether a loss will have a term in the entropies; see ``HeadScores``.
     /// - Returns: the scores, and the hidden states `[rows, hiddenSize]` that they are of.
     public func headScores(
-        of states: HiddenStates, rows: [Int32], targets: [Int32], temperature: Double = 1
+        of states: HiddenStates, rows: [Int32], targets: [Int32], temperature: Double = 1,
+        expectsEntropies: Bool = false
     ) -> (scores: HeadScores, hidden: Tensor) {
         let (hidden, operands) = headInputs(states, rows: rows)
         // A head has no bias: logits / T are those of hidden / T.
         let cooled = temperature == 1 ? hidden : hidden.scaled(by: Float(1 / temperature)).stored(as: hidden.dtype)
-        return (HeadScores(cooled, head: operands, targets: targets), hidden)
+        let scores = HeadScores(cooled, head: operands, targets: targets, expectsEntropies: expectsEntropies)
+        return (scores, hidden)
     }
 
     /// The logits `[rows, vocabulary]` of some rows of a pass.

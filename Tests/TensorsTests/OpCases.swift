@@ -65,6 +65,13 @@ let opCases: [OpCase] =
             let weight = Tensor(OpCase.numbers(33 * 12, seed: 6), shape: [33, 12], device: device)
             return laterLoss(x[0], LinearOperands(weight: weight))
         },
+        OpCase(name: "head scores with entropies", inputs: [[40, 12], [33, 12]]) { x, _ in
+            entropyLoss(x[0], LinearOperands(weight: x[1]), expectsEntropies: true)
+        },
+        OpCase(name: "head scores with entropies that nobody expected", inputs: [[300, 12]]) { x, device in
+            let weight = Tensor(OpCase.numbers(33 * 12, seed: 6), shape: [33, 12], device: device)
+            return entropyLoss(x[0], LinearOperands(weight: weight), expectsEntropies: false)
+        },
     ]
 
 private let elementwiseCases: [OpCase] = [
@@ -190,6 +197,19 @@ private func laterLoss(_ x: Tensor, _ operands: LinearOperands) -> Tensor {
     let logp = result.scores.logProbabilities
     let value = zip(weights, logp).reduce(0.0) { $0 + Double(($1.0 + $1.1 / 2) * $1.1) }
     return result.loss(value, coefficients: zip(weights, logp).map { $0 + $1 })
+}
+
+/// `Σ (c log p + e H)`, e zero in every third row; with the gradient kept in the pass that scores or not.
+private func entropyLoss(_ x: Tensor, _ operands: LinearOperands, expectsEntropies: Bool) -> Tensor {
+    let (weights, slopes) = (OpCase.numbers(x.rows, seed: 5), OpCase.numbers(x.rows, seed: 6))
+    let entropies = slopes.enumerated().map { $0 % 3 == 0 ? 0 : $1 }
+    let result = HeadScores(
+        x, head: operands, targets: (0..<x.rows).map { Int32($0 * 7 % operands.weight.rows) },
+        expectsEntropies: expectsEntropies)
+    func sum(_ a: [Float], _ b: [Float]) -> Double { zip(a, b).reduce(0.0) { $0 + Double($1.0 * $1.1) } }
+    return result.loss(
+        sum(weights, result.scores.logProbabilities) + sum(entropies, result.scores.entropies), coefficients: weights,
+        entropyCoefficients: entropies)
 }
 
 private func head(_ x: Tensor, _ operands: LinearOperands) -> Tensor {

@@ -150,6 +150,50 @@ private struct PolicyRun {
         #expect(metrics.map { $0.tokens > 0 } == [true, true, false, false])
     }
 
+    /// What the bonus adds to value and gradient, beside the entropy's own change along a direction.
+    @Test func theEntropyBonusHasItsGradient() throws {
+        let run = try PolicyRun(epochs: 1, minibatches: 1)
+        let policy = Policy(run.model, adapters: ["default"], valueHead: run.valueHead, temperature: 0.9)
+        let batch = try #require(run.rollouts.step(0).batches.first)
+        func computed(_ coefficient: Double, _ tape: Tape? = nil) throws -> (loss: Double, entropy: Double) {
+            var loss = PolicyLoss()
+            loss.entropyCoefficient = coefficient
+            let objective = PolicyOptimization(policy, run.rollouts, loss: loss)
+            let result = objective.loss(batch, scale: [1 / Double(objective.counts(batch)[0])]) {
+                ForwardContext($0, tape: tape, adapters: ["default"])
+            }
+            if let tape { tape.backward(from: try #require(result.loss)) }
+            let entropy = try #require(result.sums["policy/entropy"])
+            return (try #require(result.sums["loss"]?.sum), entropy.sum / entropy.count)
+        }
+        let parameters = run.model.trainableParameters().map(\.parameter)
+        let directions = parameters.enumerated().map { index, parameter in
+            var random = RandomGenerator(RandomKey(seed: UInt64(index), purpose: "direction"))
+            return (0..<parameter.value.count).map { _ in Float(random.uniform() - 0.5) }
+        }
+        func slope(_ coefficient: Double) throws -> Double {
+            for parameter in parameters { parameter.gradient = nil }
+            _ = try computed(coefficient, Tape())
+            return zip(parameters, directions).reduce(0) { sum, pair in
+                zip(pair.0.gradient?.values ?? [], pair.1).reduce(sum) { $0 + Double($1.0) * Double($1.1) }
+            }
+        }
+        let (plain, bonus) = try (computed(0), computed(0.5))
+        #expect(abs(bonus.loss - (plain.loss - 0.5 * plain.entropy)) < 1e-9)
+        let added = try slope(0.5) - slope(0)
+
+        let start = parameters.map(\.value)
+        func entropy(at step: Float) throws -> Double {
+            for ((parameter, value), direction) in zip(zip(parameters, start), directions) {
+                parameter.value = Tensor(zip(value.values, direction).map { $0 + step * $1 }, shape: value.shape)
+            }
+            return try computed(0).entropy
+        }
+        let step: Float = 4e-3
+        let change = try (entropy(at: step) - entropy(at: -step)) / Double(2 * step)
+        #expect(abs(change) > 1e-2 && abs(added + 0.5 * change) < 1e-2 * abs(change), "\(added), \(change)")
+    }
+
     @Test func theValueHeadLearns() throws {
         let run = try PolicyRun()
         _ = try run.train(steps: 4)

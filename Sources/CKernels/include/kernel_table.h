@@ -233,9 +233,10 @@ struct kernel_table {
     void (*exponentials)(float *out, double *sums, const float *x, float maximum, float factor, int64_t n);
 
     // What the head says of the target of each row of logits [R, V]. Where coefficients are given, logits[i] becomes the gradient
-    // of coefficients[i] * logp[i]: coefficients[i] * (onehot(target) - p). Where NULL, logits stay.
+    // of coefficients[i] * logp[i] + entropy_coefficients[i] * entropy[i], the latter 0 where NULL:
+    // coefficients[i] * (onehot(target) - p) - entropy_coefficients[i] * p * (log p + entropy[i]). Without coefficients, logits stay.
     void (*cross_entropy)(struct target_scores scores, float *logits, const int32_t *targets, const float *coefficients,
-                          int64_t R, int64_t V);
+                          const float *entropy_coefficients, int64_t R, int64_t V);
 
     // Inverted dropout: element c of row t is kept with probability 1 - p and then divided by it. Kept or not depends on the key,
     // row_keys[t], positions[t] and c only (Philox 4x32-10: counter = (c / 4, position, row key low, row key high)). out may be x.

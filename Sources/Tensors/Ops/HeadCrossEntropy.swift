@@ -63,7 +63,7 @@ public struct HeadScores {
     private let h: Tensor
     private let head: LinearOperands
     private let targets: [Int32]
-    /// `d log p(targetᵢ) / d hᵢ`, from the same pass; nil where h needs no gradient, or the head needs one too.
+    /// `d log p(targetᵢ) / d hᵢ`, from the same pass; nil where h needs no gradient, or the backward pass runs the head again.
     private let jacobian: Tensor?
 
     /// Projects hidden rows to the vocabulary and scores their targets, a chunk of rows at a time; see
@@ -73,12 +73,14 @@ public struct HeadScores {
     ///   - h: `[R, C]`, the rows that have a target.
     ///   - head: weight `[V, C]`, with its adapters.
     ///   - targets: R token ids.
-    public init(_ h: Tensor, head: LinearOperands, targets: [Int32]) {
+    ///   - expectsEntropies: whether the loss will have a term in the entropies. The backward pass then runs the head again, as it does
+    ///     where the head itself is trained.
+    public init(_ h: Tensor, head: LinearOperands, targets: [Int32], expectsEntropies: Bool = false) {
         checkTargets(targets, h, head)
         self.h = h
         self.head = head
         self.targets = targets
-        let keepsJacobian = h.isTracked && !head.isTracked
+        let keepsJacobian = h.isTracked && !head.isTracked && !expectsEntropies
         var pass = HeadPass(h: h, head: head, wantsInput: keepsJacobian, inputType: .f32, withMoments: true)
         // The head's own gradient is a sum over rows, which needs the coefficients: the backward pass runs the head again.
         pass.run(targets, coefficients: keepsJacobian ? [Float](repeating: 1, count: targets.count) : nil)
@@ -91,18 +93,24 @@ public struct HeadScores {
     /// - Parameters:
     ///   - value: the loss.
     ///   - coefficients: `∂loss / ∂ log p(targetᵢ)`, one a row.
+    ///   - entropyCoefficients: `∂loss / ∂ Hᵢ`, one a row, with `∂Hᵢ / ∂zᵢⱼ = −pⱼ (log pⱼ + Hᵢ)` by the logits z; empty for zeros.
     /// - Returns: the loss, a tensor of one element.
-    public func loss(_ value: Double, coefficients: [Float]) -> Tensor {
-        precondition(coefficients.count == targets.count, "\(targets.count) targets need as many coefficients")
+    public func loss(_ value: Double, coefficients: [Float], entropyCoefficients: [Float] = []) -> Tensor {
+        precondition(
+            coefficients.count == targets.count && [0, targets.count].contains(entropyCoefficients.count),
+            "\(targets.count) targets, \(coefficients.count) and \(entropyCoefficients.count) coefficients")
+        let hasEntropies = entropyCoefficients.contains { $0 != 0 }
         return Tensor([Float(value)], shape: [1], device: h.device).recorded(from: [h] + head.tensors) { upstream in
             let factor = upstream.scalar
             let coefficients = coefficients.map { $0 * factor }
-            if let jacobian {
+            if let jacobian, !hasEntropies {
                 let scale = Tensor(coefficients, shape: [coefficients.count], device: h.device)
                 return [jacobian.scaledRows(by: scale)] + head.tensors.map { _ in nil }
             }
             var pass = HeadPass(h: h, head: head, wantsInput: h.isTracked)
-            pass.run(targets, coefficients: coefficients)
+            pass.run(
+                targets, coefficients: coefficients,
+                entropyCoefficients: hasEntropies ? entropyCoefficients.map { $0 * factor } : nil)
             return [pass.inputGradient] + pass.headGradients
         }
     }
@@ -128,19 +136,23 @@ private struct HeadPass {
     }
 
     /// Scores all rows, and turns them into gradients where there are coefficients.
-    mutating func run(_ targets: [Int32], coefficients: [Float]?) {
+    mutating func run(_ targets: [Int32], coefficients: [Float]?, entropyCoefficients: [Float]? = nil) {
         let chunk = max(16, min(256, logitBytes / (4 * head.weight.rows) / 16 * 16))
         for start in stride(from: 0, to: targets.count, by: chunk) {
             let rows = start..<min(start + chunk, targets.count)
-            run(rows, targets: targets[rows], coefficients: coefficients?[rows])
+            run(
+                rows, targets: Array(targets[rows]), coefficients: coefficients.map { Array($0[rows]) },
+                entropyCoefficients: entropyCoefficients.map { Array($0[rows]) })
         }
     }
 
-    private mutating func run(_ rows: Range<Int>, targets: ArraySlice<Int32>, coefficients: ArraySlice<Float>?) {
+    private mutating func run(
+        _ rows: Range<Int>, targets: [Int32], coefficients: [Float]?, entropyCoefficients: [Float]?
+    ) {
         let x = h[rows: rows]
         let head = head.selecting(rows: Array(Int32(rows.lowerBound)..<Int32(rows.upperBound)))
         let (logits, hidden) = head.forward(x)
-        score(logits, rows, Array(targets), coefficients.map(Array.init))
+        score(logits, rows, targets, coefficients, entropyCoefficients)
         guard coefficients != nil else { return }
         let gradients = LinearGradient(
             layers: [head], hidden: [hidden], input: { x }, inputType: inputGradient?.dtype ?? x.dtype,
@@ -155,7 +167,10 @@ private struct HeadPass {
     }
 
     /// Fills the scores of `rows`; `logits` become their gradient where there are coefficients.
-    private mutating func score(_ logits: Tensor, _ rows: Range<Int>, _ targets: [Int32], _ coefficients: [Float]?) {
+    private mutating func score(
+        _ logits: Tensor, _ rows: Range<Int>, _ targets: [Int32], _ coefficients: [Float]?,
+        _ entropyCoefficients: [Float]?
+    ) {
         func part(_ buffer: UnsafeMutableBufferPointer<Float>) -> UnsafeMutablePointer<Float>? {
             buffer.isEmpty ? nil : buffer.baseAddress.map { $0 + rows.lowerBound }
         }
@@ -164,7 +179,8 @@ private struct HeadPass {
                 logp: part(logp), entropy: part(entropies), hits: part(hits), mean_logits: part(means),
                 log_sum_squares: part(squares))
             logits.device.kernels.cross_entropy(
-                out, logits.floats, targets, coefficients, Int64(rows.count), Int64(logits.columns))
+                out, logits.floats, targets, coefficients, entropyCoefficients, Int64(rows.count), Int64(logits.columns)
+            )
         }
     }
 }

@@ -35,6 +35,8 @@ public struct PolicyLoss: Hashable, Sendable {
     public var klCoefficient = 0.0
     /// How that KL is estimated.
     public var klEstimator = KLEstimator.k3
+    /// The weight of the entropy of each token's distribution, which is taken off the loss.
+    public var entropyCoefficient = 0.0
     /// The clipped loss of the value head.
     public var valueClip = ClippedValueLoss(range: 0.2)
     /// The weight of the value head's loss.
@@ -56,6 +58,8 @@ public struct PolicyLoss: Hashable, Sendable {
     struct Result {
         var loss = 0.0
         var gradient: [Float]
+        /// By each token's entropy; empty where the loss has no such term.
+        var entropyGradient: [Float] = []
         var valueGradient: [Float]
         var sums = MetricSums()
     }
@@ -64,11 +68,14 @@ public struct PolicyLoss: Hashable, Sendable {
     ///
     /// - Parameters:
     ///   - policy: `log p` of its tokens now.
+    ///   - entropies: of its next-token distributions now.
     ///   - values: what the value head expects now; empty where there is none.
     ///   - answer: what was known of it when it was judged.
     ///   - scale: one over ``count(_:)`` of the step.
     /// - Returns: the loss with its gradients.
-    func callAsFunction(policy: [Float], values: [Float], answer: JudgedAnswer, scale: Double) -> Result {
+    func callAsFunction(
+        policy: [Float], entropies: [Float], values: [Float], answer: JudgedAnswer, scale: Double
+    ) -> Result {
         precondition(
             policy.count == answer.old.count && answer.advantages.count == policy.count,
             "\(policy.count) tokens, \(answer.old.count) old, \(answer.advantages.count) advantages")
@@ -78,6 +85,10 @@ public struct PolicyLoss: Hashable, Sendable {
         let weight = mean == .answers ? scale / Double(max(1, policy.count)) : scale
         addRatios(policy, answer, weight, &result)
         if klCoefficient != 0 { addDivergence(policy, answer, weight, &result) }
+        if entropyCoefficient != 0 {
+            result.loss -= weight * entropyCoefficient * entropies.total
+            result.entropyGradient = entropies.map { _ in Float(-weight * entropyCoefficient) }
+        }
         if !values.isEmpty { addValues(values, answer, weight, &result) }
         return result
     }

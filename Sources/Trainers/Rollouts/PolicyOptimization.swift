@@ -23,21 +23,25 @@ public struct PolicyOptimization: Objective {
     public func loss(
         _ batch: Batch, scale: [Double], _ makeContext: (SequenceLayout) -> ForwardContext
     ) -> ObjectiveResult {
-        let pass = PolicyPass(policy, batch.examples, sharedPrefix: rollouts.sharedPrefix, makeContext)
+        let pass = PolicyPass(
+            policy, batch.examples, sharedPrefix: rollouts.sharedPrefix,
+            expectsEntropies: loss.entropyCoefficient != 0, makeContext)
         var loss = loss
         // Where the divergence is a term of the loss, its weight is the one that the rollouts steer.
         if loss.klCoefficient != 0 { loss.klCoefficient = rollouts.controller.coefficient }
         var total = 0.0
         var sums = MetricSums()
         var gradient: [[[Float]]] = []
+        var entropyGradient: [[[Float]]] = []
         var valueGradient: [[[Float]]] = []
         for (index, example) in batch.examples.enumerated() {
             let results = rollouts.answers(of: example).enumerated().map { answer, judged in
                 loss(
-                    policy: pass.logProbabilities[index][answer],
+                    policy: pass.logProbabilities[index][answer], entropies: pass.entropies[index][answer],
                     values: pass.values.isEmpty ? [] : pass.values[index][answer], answer: judged, scale: scale[0])
             }
             gradient.append(results.map(\.gradient))
+            entropyGradient.append(results.map(\.entropyGradient))
             valueGradient.append(results.map(\.valueGradient))
             for result in results {
                 total += result.loss
@@ -53,7 +57,9 @@ public struct PolicyOptimization: Objective {
         // The passes of a step add up to one loss.
         sums.add("loss", total, count: scale[0] * Double(loss.count(batch.examples)))
         return ObjectiveResult(
-            loss: pass.loss(total, gradient: gradient, valueGradient: valueGradient), sums: sums.values)
+            loss: pass.loss(
+                total, gradient: gradient, entropyGradient: entropyGradient, valueGradient: valueGradient),
+            sums: sums.values)
     }
 
     /// What the policy's answers to other prompts come to; the loss is the mean score with its sign turned.

@@ -64,9 +64,10 @@ struct PolicyPass {
     ///   - policy: what runs.
     ///   - examples: prompts with answers.
     ///   - sharedPrefix: tokens that all prompts of the run begin with, the same in every pass: where a row's keys are cut changes bits.
+    ///   - expectsEntropies: whether the loss will have a term in the entropies.
     ///   - makeContext: the context of a forward pass over a layout.
     init(
-        _ policy: Policy, _ examples: [Example], sharedPrefix: Int,
+        _ policy: Policy, _ examples: [Example], sharedPrefix: Int, expectsEntropies: Bool = false,
         _ makeContext: (SequenceLayout) -> ForwardContext
     ) {
         let rows = TokenRows(examples, sharedPrefix: sharedPrefix)
@@ -75,7 +76,8 @@ struct PolicyPass {
         let states = policy.model.states(rows.tokens, context)
         let hidden: Tensor
         (scores, hidden) = policy.model.headScores(
-            of: states, rows: rows.rows, targets: rows.targets, temperature: policy.temperature)
+            of: states, rows: rows.rows, targets: rows.targets, temperature: policy.temperature,
+            expectsEntropies: expectsEntropies)
         expected = policy.valueHead.map { $0(hidden, context) }
         func byAnswer(_ numbers: [Float]) -> [[[Float]]] { rows.answers.map { $0.map { Array(numbers[$0]) } } }
         logProbabilities = byAnswer(scores.scores.logProbabilities)
@@ -89,10 +91,15 @@ struct PolicyPass {
     /// - Parameters:
     ///   - value: the loss.
     ///   - gradient: `∂loss / ∂ log p` of each token, by example and answer.
+    ///   - entropyGradient: `∂loss / ∂H` likewise; answers of none where the loss has no such term.
     ///   - valueGradient: `∂loss / ∂v` likewise; not read where there is no value head.
     /// - Returns: the loss, a tensor of one element.
-    func loss(_ value: Double, gradient: [[[Float]]], valueGradient: [[[Float]]]) -> Tensor {
-        let policy = scores.loss(value, coefficients: flat(gradient))
+    func loss(
+        _ value: Double, gradient: [[[Float]]], entropyGradient: [[[Float]]], valueGradient: [[[Float]]]
+    ) -> Tensor {
+        let hasEntropies = entropyGradient.contains { $0.contains { !$0.isEmpty } }
+        let policy = scores.loss(
+            value, coefficients: flat(gradient), entropyCoefficients: hasEntropies ? flat(entropyGradient) : [])
         guard let expected else { return policy }
         return policy + expected.loss(0, derivatives: flat(valueGradient))
     }
