@@ -15,7 +15,7 @@ import Testing
         output: { path: run, save_steps: 2, keep_checkpoints: 9 }
         """
     private static let methods = [
-        "ppo, num_ppo_epochs: 2, response_length: 8, kl_target: 3, kl_horizon: 50",
+        "ppo, num_ppo_epochs: 2, response_length: 8, kl_target: 3, kl_horizon: 50, entropy_coef: 0.01",
         "ppo, num_ppo_epochs: 2, response_length: 8, kl_in: loss, kl_estimator: k3, whiten_rewards: true, missing_eos_penalty: 0.5",
         "grpo, num_iterations: 2, max_completion_length: 8, num_generations: 3, beta: 0.1",
         "grpo, num_iterations: 2, max_completion_length: 8, importance_sampling_level: sequence, loss_type: dr_grpo, scale_rewards: none",

@@ -28,6 +28,10 @@ extension PPOSettings: PolicySettings {
         get { method.kl }
         set { method.kl = newValue }
     }
+    var entropyCoefficient: Double {
+        get { method.entropyCoefficient }
+        set { method.entropyCoefficient = newValue }
+    }
 
     static var keys: [RecipeKey<Self>] {
         sharedKeys + [
@@ -81,6 +85,10 @@ extension GRPOSettings: PolicySettings {
     var kl: KLSettings {
         get { method.kl }
         set { method.kl = newValue }
+    }
+    var entropyCoefficient: Double {
+        get { method.entropyCoefficient }
+        set { method.entropyCoefficient = newValue }
     }
 
     static var keys: [RecipeKey<Self>] {
@@ -136,6 +144,10 @@ extension RLOOSettings: PolicySettings {
     var kl: KLSettings {
         get { method.kl }
         set { method.kl = newValue }
+    }
+    var entropyCoefficient: Double {
+        get { method.entropyCoefficient }
+        set { method.entropyCoefficient = newValue }
     }
 
     static var keys: [RecipeKey<Self>] {

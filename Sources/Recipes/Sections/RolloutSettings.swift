@@ -79,6 +79,8 @@ protocol PolicySettings: RecipeSection {
     var reference: ReferenceChoice { get set }
     /// How strongly.
     var kl: KLSettings { get set }
+    /// The weight of the entropy.
+    var entropyCoefficient: Double { get set }
 }
 
 extension PolicySettings {
@@ -137,6 +139,9 @@ extension PolicySettings {
             RecipeKey(
                 "kl_horizon", \.kl.horizon, range: .above(0),
                 "With kl_target: answers over which a KL of twice the target would double the coefficient."),
+            RecipeKey(
+                "entropy_coef", \.entropyCoefficient, range: .atLeast(0),
+                "The weight of a bonus for the entropy of the next-token distributions, a mean as the loss is."),
         ]
     }
 }

@@ -33,6 +33,8 @@ public struct GRPO: PolicyMethod {
     public var lossType = LossType.dapo
     /// What a ratio is of.
     public var ratio = RatioOf.token
+    /// The weight of the mean entropy of the next-token distributions, which the loss makes larger.
+    public var entropyCoefficient = 0.0
     /// What differences of scores are divided by.
     public var scaling = RewardScaling.group
 
@@ -66,6 +68,7 @@ public struct GRPO: PolicyMethod {
             }
         loss.longestAnswer = longestAnswer
         loss.klCoefficient = kl.coefficient
+        loss.entropyCoefficient = entropyCoefficient
         return loss
     }
 }

@@ -27,6 +27,8 @@ public struct PPO: PolicyMethod {
     public var gamma = 1.0
     /// How far a surprise reaches back.
     public var lambda = 0.95
+    /// The weight of the mean entropy of the next-token distributions, which the loss makes larger.
+    public var entropyCoefficient = 0.0
     /// Whether rewards are brought to variance 1 before they are credited.
     public var whitensRewards = false
 
@@ -60,6 +62,7 @@ public struct PPO: PolicyMethod {
         loss.valueCoefficient = valueCoefficient
         loss.klCoefficient = klPlace == .loss ? kl.coefficient : 0
         loss.klEstimator = klEstimator
+        loss.entropyCoefficient = entropyCoefficient
         return loss
     }
 }

@@ -7,6 +7,8 @@ public struct RLOO: PolicyMethod {
     public var answersPerPrompt = 2
     /// How far a ratio may fall before it is clipped.
     public var epsilon = 0.2
+    /// The weight of the mean entropy of the next-token distributions, which the loss makes larger.
+    public var entropyCoefficient = 0.0
     /// How far it may rise; nil for the same.
     public var epsilonHigh: Double?
 
@@ -28,6 +30,7 @@ public struct RLOO: PolicyMethod {
         loss.clip = ClippedPolicyLoss(low: epsilon, high: epsilonHigh ?? epsilon)
         loss.ratio = .product
         loss.mean = .answers
+        loss.entropyCoefficient = entropyCoefficient
         return loss
     }
 }

@@ -55,12 +55,15 @@ public struct PolicyLoss: Hashable, Sendable {
     }
 
     /// The loss of one answer with its gradients, a number a token.
-    struct Result {
-        var loss = 0.0
-        var gradient: [Float]
+    public struct Result {
+        /// The loss.
+        public var loss = 0.0
+        /// By `log p` of each token.
+        public var gradient: [Float]
         /// By each token's entropy; empty where the loss has no such term.
-        var entropyGradient: [Float] = []
-        var valueGradient: [Float]
+        public var entropyGradient: [Float] = []
+        /// By the value before each token.
+        public var valueGradient: [Float]
         var sums = MetricSums()
     }
 
@@ -68,13 +71,13 @@ public struct PolicyLoss: Hashable, Sendable {
     ///
     /// - Parameters:
     ///   - policy: `log p` of its tokens now.
-    ///   - entropies: of its next-token distributions now.
+    ///   - entropies: of its next-token distributions now; read where the loss has such a term.
     ///   - values: what the value head expects now; empty where there is none.
     ///   - answer: what was known of it when it was judged.
     ///   - scale: one over ``count(_:)`` of the step.
     /// - Returns: the loss with its gradients.
-    func callAsFunction(
-        policy: [Float], entropies: [Float], values: [Float], answer: JudgedAnswer, scale: Double
+    public func callAsFunction(
+        policy: [Float], entropies: [Float] = [], values: [Float], answer: JudgedAnswer, scale: Double
     ) -> Result {
         precondition(
             policy.count == answer.old.count && answer.advantages.count == policy.count,

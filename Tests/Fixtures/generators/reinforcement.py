@@ -1,4 +1,8 @@
-"""Advantages, whitening, KL estimates and clipped losses of random rollouts, from definitions written out with NumPy and torch."""
+"""Advantages, whitening, KL estimates and clipped losses of random rollouts, from definitions written out with NumPy and torch; the
+losses of whole rollouts by TRL's own code (GRPO, RLOO), and of PPO written out with NumPy."""
+
+from collections import defaultdict
+from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -14,6 +18,7 @@ def generate(folder):
         "groups": [groups(seed, count, size) for seed, count, size in [(7, 3, 4), (8, 5, 8), (9, 2, 2)]],
     })
     write_json(folder / "losses.json", {"policy": policy(), "value": value(), "kl": kl()})
+    write_json(folder / "rollouts.json", rollouts())
 
 
 def generalized(seed, length, gamma, lam):
@@ -73,3 +78,93 @@ def kl():
     ratio = reference - policy
     return {"policy": policy.tolist(), "reference": reference.tolist(), "k1": (-ratio).tolist(),
             "k3": (np.exp(ratio) - 1 - ratio).tolist()}
+
+
+LENGTHS = [7, 3, 5, 1]
+LONGEST = 9
+
+
+def rollouts():
+    """Losses of four answers, with the derivative by each token's log-probability and value."""
+    given = answers()
+    cases = [grpo(given, loss_type=loss_type, beta=beta, level=level)
+             for loss_type in ["grpo", "bnpo", "dr_grpo", "dapo"] for beta, level in [(0.0, "token"), (0.3, "token"), (0.1, "sequence")]]
+    lists = {name: [row[:length].tolist() for row, length in zip(values, LENGTHS)] for name, values in given.items() if values.ndim == 2}
+    return {"given": {**lists, "advantage": given["advantage"].tolist()}, "longest": LONGEST,
+            "grpo": cases, "rloo": [rloo(given)], "ppo": [ppo(given, 0.0), ppo(given, 0.2)]}
+
+
+def answers():
+    random = np.random.default_rng(13)
+    shape = (len(LENGTHS), max(LENGTHS))
+    new = -random.exponential(size=shape)
+    return {"new": new, "old": new + 0.25 * random.normal(size=shape), "reference": new + 0.4 * random.normal(size=shape),
+            "values": random.normal(size=shape), "old_values": random.normal(size=shape), "returns": random.normal(size=shape),
+            "advantages": random.normal(size=shape), "advantage": random.normal(size=len(LENGTHS))}
+
+
+def stub(kind, new, **attributes):
+    """A trainer of TRL's that knows nothing but what its loss reads."""
+    trainer = object.__new__(kind)
+    gathered = SimpleNamespace(num_processes=1, gather=lambda x: x, reduce=lambda x, reduction=None: x, gather_for_metrics=lambda x: x)
+    entropies = torch.zeros_like(new)
+    attributes |= {
+        "model": SimpleNamespace(training=True), "accelerator": gathered, "aux_loss_enabled": False,
+        "current_gradient_accumulation_steps": 1, "epsilon_low": 0.2, "epsilon_high": 0.28, "_entropy_bonus_enabled": False,
+        "_metrics": {"train": defaultdict(list), "eval": defaultdict(list)},
+        "_get_per_token_logps_and_entropies": lambda *_, **__: (new, entropies, None)}
+    for name, value in attributes.items():
+        object.__setattr__(trainer, name, value)
+    return trainer
+
+
+def trl_inputs(given):
+    mask = torch.tensor([[1 if t < length else 0 for t in range(max(LENGTHS))] for length in LENGTHS])
+    ones = torch.ones((len(LENGTHS), 1), dtype=torch.long)
+    return {"prompt_ids": ones, "prompt_mask": ones, "completion_ids": mask, "completion_mask": mask,
+            "advantages": torch.tensor(given["advantage"]), "num_items_in_batch": mask.sum(),
+            "old_per_token_logps": torch.tensor(given["old"]), "ref_per_token_logps": torch.tensor(given["reference"]),
+            "old_logps": (torch.tensor(given["old"]) * mask).sum(1)}
+
+
+def result(settings, new, loss):
+    loss.backward()
+    return {"settings": settings, "loss": float(loss), "gradient": [row[:length].tolist() for row, length in zip(new.grad, LENGTHS)]}
+
+
+def grpo(given, loss_type, beta, level):
+    from trl import GRPOTrainer
+
+    new = torch.tensor(given["new"], requires_grad=True)
+    trainer = stub(GRPOTrainer, new, top_entropy_quantile=1.0, off_policy_mask_threshold=None, importance_sampling_level=level, beta=beta,
+                   args=SimpleNamespace(use_bias_correction_kl=False, delta=None, steps_per_generation=1), loss_type=loss_type,
+                   use_vllm=False, max_completion_length=LONGEST)
+    settings = {"loss_type": loss_type, "beta": beta, "importance_sampling_level": level, "epsilon": 0.2, "epsilon_high": 0.28}
+    return result(settings, new, trainer._compute_loss(None, trl_inputs(given)))
+
+
+def rloo(given):
+    from trl import RLOOTrainer
+
+    new = torch.tensor(given["new"], requires_grad=True)
+    loss = stub(RLOOTrainer, new)._compute_loss(None, trl_inputs(given))
+    return result({"epsilon": 0.2, "epsilon_high": 0.28}, new, loss)
+
+
+def ppo(given, coefficient):
+    """mean over tokens of max(-A r, -A clip(r)) + 0.1 * 0.5 * max of squared errors + coefficient * k3; derivatives by hand."""
+    losses, gradient, value_gradient = [], [], []
+    total = sum(LENGTHS)
+    for row, length in enumerate(LENGTHS):
+        new, old, ref, a, v, v_old, target = (given[name][row][:length] for name in
+                                              ["new", "old", "reference", "advantages", "values", "old_values", "returns"])
+        ratio = np.exp(new - old)
+        plain, cut = -a * ratio, -a * np.clip(ratio, 0.8, 1.2)
+        clipped = np.clip(v, v_old - 0.2, v_old + 0.2)
+        kl = np.exp(ref - new) - 1 - (ref - new)
+        squares = np.maximum((v - target) ** 2, (clipped - target) ** 2)
+        losses += list(np.maximum(plain, cut) + 0.05 * squares + coefficient * kl)
+        gradient.append((np.where(cut > plain, 0, plain) + coefficient * (1 - np.exp(ref - new))) / total)
+        value_gradient.append(np.where((clipped - target) ** 2 > (v - target) ** 2, 0, 0.1 * (v - target)) / total)
+    return {"settings": {"kl_coef": coefficient}, "loss": float(np.mean(losses)), "gradient": [g.tolist() for g in gradient],
+            "value_gradient": [g.tolist() for g in value_gradient]}
