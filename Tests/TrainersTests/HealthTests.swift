@@ -47,6 +47,12 @@ import Trainers
         #expect(stream(fall: 1.2, noise: 60, reference: false).isEmpty)
         #expect(stream(fall: 0.5, noise: 1, reference: true).isEmpty)
         #expect(stream(fall: -2, noise: 10, reference: true).isEmpty)
+        // Later rows are longer, which the reference sees too.
+        #expect(
+            fired { step in
+                let rows = -200 - 3 * Double(step)
+                return ["logps/chosen": rows, "logps/ref_chosen": rows]
+            }.isEmpty)
         var limits = HealthLimits()
         limits.chosenLogpsDrop = nil
         #expect(fired(limits) { ["logps/chosen": -200 - 9 * Double($0)] }.isEmpty)
