@@ -18,6 +18,12 @@ public struct AdapterFolder: Sendable {
     public let notes: [String]
     let weights: AdapterTensors
 
+    /// Whether it makes a reward model: it brings a score head with it.
+    public var isReward: Bool {
+        let head = "base_model.model.score."
+        return taskType == AdapterRecord.rewardTask || weights.names.contains { $0.hasPrefix(head) }
+    }
+
     /// The name of the settings' file.
     public static let configurationName = "adapter_config.json"
     /// The name of the tensors' file.
@@ -95,6 +101,10 @@ public struct AdapterRecord: Hashable, Sendable {
     /// Further entries of the tensors' file: hash and storage of the base, hash of the template, version.
     public var metadata: [String: String]
 
+    /// PEFT's task of a language model.
+    public static let languageTask = "CAUSAL_LM"
+    /// PEFT's task of a reward model.
+    public static let rewardTask = "SEQ_CLS"
     /// The metadata key of the base model's content hash.
     public static let baseHash = "graft_base_hash"
     /// The metadata key of how the base's matrices were stored in memory: `f32`, `bf16` …
@@ -110,7 +120,7 @@ public struct AdapterRecord: Hashable, Sendable {
     public static let combination = "graft_combination"
 
     /// Makes a record.
-    public init(baseModel: String?, taskType: String = "CAUSAL_LM", metadata: [String: String] = [:]) {
+    public init(baseModel: String?, taskType: String = languageTask, metadata: [String: String] = [:]) {
         self.baseModel = baseModel
         self.taskType = taskType
         self.metadata = metadata

@@ -39,6 +39,7 @@ final class Console {
         case .step(let step): show(step)
         case .evaluated(let report): line(Self.text(of: report))
         case .rolledOut(let report): if report.isEvaluation { line(Self.text(of: report)) }
+        case .judged(let card): card.lines.forEach(line)
         case .scored(let tokens, let seconds):
             let rate = grouped(Int(Double(tokens) / seconds))
             line("scored \(grouped(tokens)) tokens in \(decimals(seconds, 1)) s: \(rate) tokens/s")
@@ -107,7 +108,8 @@ final class Console {
 
     /// `72.0 % ± 2.8 of 250 pairs the right way round, margin 1.234 ± 0.120 nats by implicit_reward`
     static func text(of result: PairEvaluation) -> String {
-        "\(decimals(100 * result.accuracy, 1)) % ± \(decimals(100 * result.accuracyStandardError, 1)) "
+        if let card = result.card { return card.lines.joined(separator: "\n") }
+        return "\(decimals(100 * result.accuracy, 1)) % ± \(decimals(100 * result.accuracyStandardError, 1)) "
             + "of \(grouped(result.pairs)) pairs the right way round, margin \(decimals(result.margin, 3)) "
             + "± \(decimals(result.marginStandardError, 3)) nats by \(result.score.rawValue)"
     }
@@ -127,6 +129,7 @@ final class Console {
             report.margin.map { "loss \(decimals(report.loss, 4)), reward margin \(decimals($0, 4))" },
             report.accuracy.map { "\(decimals(100 * $0, 1)) % of pairs the right way round" },
         ].compactMap { $0.map { $0 + ", " } }.joined()
+        guard report.tokens > 0 else { return "\(when): \(rewards.dropLast(2))" }
         return
             "\(when): \(rewards)perplexity \(decimals(report.perplexity, 3)) ± \(decimals(report.perplexityStandardError, 3)) "
             + "over \(grouped(report.tokens)) tokens"

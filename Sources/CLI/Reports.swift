@@ -21,8 +21,10 @@ extension Comparison {
 extension MergeReport {
     /// What was written and how close it came.
     var text: String {
-        "merged \(layers) layers into \(output): the written model's logits are within \(small(logits.maximum)) of the adapter's, "
-            + "\(small(logits.meanKL)) nats a token over \(logits.rows) tokens"
+        let mean = isReward ? "\(small(logits.mean)) in the mean" : "\(small(logits.meanKL)) nats a token"
+        return
+            "merged \(layers) layers into \(output): the written model's \(isReward ? "rewards" : "logits") are within "
+            + "\(small(logits.maximum)) of the adapter's, \(mean) over \(logits.rows) tokens"
             + (type == .nf4 ? ", changed by nf4" : "")
             + (isVerified ? "\n" : "; this misses the tolerance and was written by --force\n")
             + (comparison?.text ?? "")
@@ -73,6 +75,25 @@ extension GenerationReport {
     var speed: String {
         "\(grouped(statistics.promptTokens)) prompt tokens (\(decimals(promptTokensPerSecond, 1)) a second), "
             + "\(grouped(statistics.newTokens)) new tokens (\(decimals(newTokensPerSecond, 1)) a second)"
+    }
+}
+
+extension RewardCard {
+    /// What the card says, a thing a line.
+    var lines: [String] {
+        let interval = [accuracyInterval.lowerBound, accuracyInterval.upperBound].map { decimals(100 * $0, 1) }
+        let shares = [longerPreferred, longerChosen].map { decimals(100 * $0, 1) + " %" }
+        return [
+            "\(decimals(100 * accuracy, 1)) % of \(grouped(pairs)) pairs the right way round "
+                + "(95 % interval \(interval[0]) to \(interval[1])), "
+                + "margin \(decimals(margin, 3)) ± \(decimals(marginStandardError, 3)) by score_head",
+            "calibration error \(decimals(calibrationError, 3)): "
+                + reliability.map { "\($0.pairs) at \(decimals($0.confidence, 2)) right \(decimals($0.accuracy, 2))" }
+                .joined(separator: ", "),
+            "reward and length of an answer: Pearson \(decimals(lengthPearson, 2)), Spearman \(decimals(lengthSpearman, 2)); "
+                + "the longer one preferred in \(shares[0]) of pairs, chosen in \(shares[1])",
+            "the same verdict with the answers swapped: \(decimals(100 * swappedAgreement, 1)) % of \(swappedPairs) pairs",
+        ]
     }
 }
 

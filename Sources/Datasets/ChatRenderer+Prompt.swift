@@ -14,7 +14,10 @@ extension ChatRenderer {
     }
 
     /// The token with which the template ends an assistant's turn; nil where it writes none, or cannot tell.
-    public func endOfTurnToken(_ tokenizer: Tokenizer) -> Int32? {
+    public func endOfTurnToken(_ tokenizer: Tokenizer) -> Int32? { turnEnd(tokenizer)?.token }
+
+    /// That token, and what the template writes after it; nil likewise.
+    public func turnEnd(_ tokenizer: Tokenizer) -> TurnEnd? {
         let conversation = Conversation([
             Message(role: "user", content: "Hello"), Message(role: "assistant", content: "Hello"),
         ])
@@ -23,6 +26,20 @@ extension ChatRenderer {
         guard let example = try? row.tokenize(.messages(conversation), number: 0).examples.first,
             let end = example.isTarget.lastIndex(of: true), tokenizer.isSpecial(example.tokens[end])
         else { return nil }
-        return example.tokens[end]
+        return TurnEnd(token: example.tokens[end], rest: Array(example.tokens[(end + 1)...]))
+    }
+}
+
+/// How a chat template ends an assistant's turn.
+public struct TurnEnd: Hashable, Sendable {
+    /// The token that ends it.
+    public var token: Int32
+    /// What follows that token, mostly a line feed, or nothing.
+    public var rest: [Int32]
+
+    /// Makes an end.
+    public init(token: Int32, rest: [Int32]) {
+        self.token = token
+        self.rest = rest
     }
 }

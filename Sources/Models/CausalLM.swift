@@ -1,7 +1,7 @@
 import Layers
 import Tensors
 
-/// A decoder with a language-model head: next-token probabilities.
+/// A decoder with a head: next-token probabilities, or in a reward model a score of each sequence, or both.
 public final class CausalLM: Module {
     /// How products are computed, in every pass of this model.
     public let precision: Precision
@@ -9,25 +9,35 @@ public final class CausalLM: Module {
     public let configuration: DecoderConfiguration
     /// The trunk.
     public let model: DecoderModel
-    /// `[vocabulary, hiddenSize]`; shares the embedding's parameter where the configuration ties them.
-    public let head: Linear
+    /// The language-model head, `[vocabulary, hiddenSize]`; shares the embedding's parameter where the configuration ties them. A
+    /// sequence classifier has none.
+    public let head: Linear?
+    /// The score head, `[1, hiddenSize]`, of a model that rewards; see ``addScoreHead()``.
+    public internal(set) var scoreHead: Linear?
 
-    /// Reads the weights: `model.…`, and `lm_head` where it is not tied.
+    /// Reads the weights: `model.…`, and `lm_head` where it is not tied; of a sequence classifier `score` instead.
     public init(
-        _ source: any ParameterSource, _ configuration: DecoderConfiguration, precision: Precision = .f32
+        _ source: any ParameterSource, _ configuration: DecoderConfiguration, precision: Precision = .f32,
+        task: ModelTask = .languageModel
     ) throws {
         let scope = ParameterScope(source)
         self.precision = precision
         self.configuration = configuration
         model = try DecoderModel(scope["model"], configuration)
-        head =
-            configuration.tiesEmbeddings
-            ? Linear(weight: model.embeddingWeight)
-            : try Linear(scope["lm_head"], in: configuration.hiddenSize, out: configuration.vocabularySize)
+        switch task {
+        case .sequenceClassification:
+            head = nil
+            scoreHead = try Linear(scope["score"], in: configuration.hiddenSize, out: 1)
+        case .languageModel where configuration.tiesEmbeddings: head = Linear(weight: model.embeddingWeight)
+        case .languageModel:
+            head = try Linear(scope["lm_head"], in: configuration.hiddenSize, out: configuration.vocabularySize)
+        }
     }
 
-    /// The trunk and the head.
-    public var children: [(name: String, module: any Module)] { [("model", model), ("lm_head", head)] }
+    /// The trunk and the heads.
+    public var children: [(name: String, module: any Module)] {
+        [("model", model)] + (head.map { [("lm_head", $0)] } ?? []) + (scoreHead.map { [("score", $0)] } ?? [])
+    }
 
     /// The most tokens that a sequence may have: the model's context without the virtual tokens of attached adapters.
     public var longestSequence: Int { configuration.maximumPositions - virtualTokenCount(model.slot.names) }
@@ -101,6 +111,7 @@ public final class CausalLM: Module {
     }
 
     private func headInputs(_ states: HiddenStates, rows: [Int32]) -> (hidden: Tensor, head: LinearOperands) {
+        guard let head else { preconditionFailure("next tokens asked of a model that has a score head alone") }
         let (context, rows) = (states.context, states.places(of: rows))
         return (
             gatherRows(states.values, rows, as: context.activations), head.operands(context).selecting(rows: rows)

@@ -9,8 +9,11 @@ final class CheckpointParameters: ParameterSource {
     private let family: any ModelFamily.Type
     private let configuration: DecoderConfiguration
     private let storage: MatrixStorage
+    private let task: ModelTask
     private let names: Set<String>
     private var read: Set<String> = []
+    /// Whether the score head was drawn, because the files have none.
+    private(set) var hasFreshHead = false
     private var errors: [(kind: String, error: Double, total: Double)] = []
     /// Where a matrix is read before it is stored in fewer bits. One for all: memory that the codes of one matrix took from what the
     /// numbers of another left behind would be several times as large as they.
@@ -18,17 +21,19 @@ final class CheckpointParameters: ParameterSource {
 
     init(
         _ checkpoint: any Checkpoint, family: any ModelFamily.Type, _ configuration: DecoderConfiguration,
-        storage: MatrixStorage
+        storage: MatrixStorage, task: ModelTask
     ) {
         self.checkpoint = checkpoint
         self.family = family
         self.configuration = configuration
         self.storage = storage
+        self.task = task
         names = Set(checkpoint.tensorNames)
     }
 
     func tensor(_ path: String, shape: [Int]) throws -> Tensor {
         let name = checkpoint.format == .gguf ? Self.ggufName(path) : path
+        if path == ModelTask.scoreName, !names.contains(name), let head = freshHead(shape) { return head }
         guard names.contains(name) else {
             throw InputError("the checkpoint has no tensor \(name)", file: checkpoint.path, place: name)
         }
@@ -51,6 +56,21 @@ final class CheckpointParameters: ParameterSource {
         let stored = tensor.converted(to: type)
         if type.isQuantized { note(tensor.squaredError(of: stored), of: path) }
         return stored
+    }
+
+    /// A score head as transformers starts it, normal with the configuration's deviation; nil where none is to be drawn.
+    private func freshHead(_ shape: [Int]) -> Tensor? {
+        guard case .sequenceClassification(let seed?) = task else { return nil }
+        hasFreshHead = true
+        var generator = RandomGenerator(RandomKey(seed: seed, purpose: ModelTask.scoreName))
+        let deviation = configuration.initializerRange
+        return Tensor((0..<shape.reduce(1, *)).map { _ in Float(generator.normal() * deviation) }, shape: shape)
+    }
+
+    /// Whether a key may be left unread: of a classifier, the language-model head.
+    private func mayIgnore(_ key: String) -> Bool {
+        let isHead = task != .languageModel && (key.hasPrefix("lm_head.") || key == "output.weight")
+        return isHead || family.mayIgnore(key, configuration)
     }
 
     private func read(_ name: String, of path: String, into floats: UnsafeMutableBufferPointer<Float>) throws {
@@ -90,7 +110,7 @@ final class CheckpointParameters: ParameterSource {
             staging = nil
             Device.cpu.trim()
         }
-        let unexpected = checkpoint.tensorNames.filter { !read.contains($0) && !family.mayIgnore($0, configuration) }
+        let unexpected = checkpoint.tensorNames.filter { !read.contains($0) && !mayIgnore($0) }
         guard unexpected.isEmpty else {
             throw InputError(
                 "\(unexpected.count) tensors are not part of the model that the configuration describes: "

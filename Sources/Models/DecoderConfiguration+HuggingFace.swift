@@ -17,6 +17,7 @@ extension DecoderConfiguration {
             ropeScaling: rope.scaling, maximumPositions: maximumPositions, attentionBias: false,
             attentionOutputBias: false, mlpBias: false,
             tiesEmbeddings: try reader.flag("tie_word_embeddings", default: false))
+        initializerRange = try reader.number("initializer_range", default: initializerRange)
         try checkShape(reader)
     }
 

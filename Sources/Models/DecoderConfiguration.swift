@@ -36,6 +36,8 @@ public struct DecoderConfiguration: Hashable, Sendable {
     public var mlpBias: Bool
     /// Whether the head is the embedding table.
     public var tiesEmbeddings: Bool
+    /// The deviation of the normal numbers that new layers start from.
+    public var initializerRange = 0.02
 
     var attentionShape: Attention.Shape {
         .init(hiddenSize: hiddenSize, heads: heads, keyValueHeads: keyValueHeads, headDimension: headDimension)

@@ -9,14 +9,15 @@ struct MatrixStorage {
     /// Whether a matrix is trained, which only f32 can be.
     let isTrained: (_ path: String) throws -> Bool
 
-    /// Whether a matrix is quantised where linear layers are: all but embeddings and head.
+    /// Whether a matrix is quantised where linear layers are: all but embeddings and heads.
     static func isQuantized(_ path: String) -> Bool {
-        !path.hasPrefix("model.embed_tokens.") && !path.hasPrefix("lm_head.")
+        !path.hasPrefix("model.embed_tokens.") && !path.hasPrefix("lm_head.") && path != ModelTask.scoreName
     }
 
-    /// How one is kept. Embeddings and head are not quantised: they stay in the type of the products, and in bf16 where they come in it.
+    /// How one is kept. Embeddings and head are not quantised: they stay in the type of the products, and in bf16 where they come in it. A score head is a few
+    /// numbers, and stays in f32.
     func type(of path: String, storedAs source: String) throws -> DType {
-        if try isTrained(path) { return .f32 }
+        if try path == ModelTask.scoreName || isTrained(path) { return .f32 }
         guard weights.isQuantized, !Self.isQuantized(path) else { return weights }
         return precision == .bf16 || source == "BF16" ? .bf16 : .f32
     }

@@ -19,15 +19,17 @@ public enum ModelRegistry {
     ///     but the head; embeddings and head are then bf16 where they are stored so or products are, else f32. A folder that
     ///     holds NF4 is not quantised again: where either NF4 is asked for it gives its own.
     ///   - precision: how products are computed.
+    ///   - task: what the head is to say. A language model is made a sequence classifier by a score head in the place of its own.
     ///   - isTrained: whether a matrix will be trained in a model of so many decoder layers: it is kept in f32 then.
     /// - Returns: the model, with every checkpoint key accounted for.
     /// - Throws: `InputError` that names the file and the key, tensor or family at fault.
     public static func load(
-        _ path: String, weights: DType = .f32, precision: Precision = .f32,
+        _ path: String, weights: DType = .f32, precision: Precision = .f32, task: ModelTask = .languageModel,
         isTrained: (_ path: String, _ layers: Int) throws -> Bool = { _, _ in false }
     ) throws -> LoadedModel {
         let checkpoint = try openCheckpoint(path)
         let family = try family(of: checkpoint)
+        try checkpoint.check(task)
         let configuration = try configuration(of: checkpoint, family)
         let isNF4 = weights == .nf4 || weights == .nf4DoubleQuant
         let weights = isNF4 ? checkpoint.quantization ?? weights : weights
@@ -36,11 +38,12 @@ public enum ModelRegistry {
                 try isTrained($0, configuration.layers)
             }
             let parameters = CheckpointParameters(
-                checkpoint, family: family, configuration, storage: storage)
-            let model = try CausalLM(parameters, configuration, precision: precision)
+                checkpoint, family: family, configuration, storage: storage, task: task)
+            let model = try CausalLM(parameters, configuration, precision: precision, task: task)
             try parameters.finish()
             return LoadedModel(
                 model: model, family: family, checkpoint: checkpoint, weights: weights,
+                hasFreshHead: parameters.hasFreshHead,
                 quantizationErrors: parameters.quantizationErrors)
         }
     }
@@ -84,6 +87,8 @@ public struct LoadedModel {
     public let checkpoint: any Checkpoint
     /// How its matrices are stored in memory.
     public let weights: DType
+    /// Whether the score head was drawn, and not read.
+    public let hasFreshHead: Bool
     /// What quantising them lost, by kind of layer; empty where nothing is quantised.
     public let quantizationErrors: [QuantizationError]
 }

@@ -9,6 +9,7 @@ extension RecipeRules {
         case .kto(let settings): try checkKTO(settings, recipe)
         case .cpo, .orpo: break
         case .ppo, .grpo, .rloo: return try checkPolicy(recipe)
+        case .reward: try checkReward(recipe)
         }
         if recipe.dataset.overflow == .split {
             throw fault(
@@ -20,6 +21,29 @@ extension RecipeRules {
                 "objective.precompute_ref_log_probs",
                 "`objective.precompute_ref_log_probs: true` needs all rows before training; they are streamed")
         }
+    }
+
+    private func checkReward(_ recipe: Recipe) throws {
+        switch recipe.adapter {
+        case nil, .lora: return
+        default:
+            throw fault(
+                "adapter.type",
+                "`objective.type: reward` trains a score head too, which goes with `adapter.type: lora` alone",
+                hint: "or leave `adapter` out")
+        }
+    }
+
+    /// What training a reward model means for other keys: its score head is trained in full, as PEFT does for SEQ_CLS, and pairs that
+    /// are too long are left out, as TRL does: an answer without its end is another answer.
+    func settleReward(_ recipe: inout Recipe) {
+        guard case .reward = recipe.objective else { return }
+        recipe.dataset.overflow = recipe.dataset.overflow ?? .drop
+        guard case .lora(var settings) = recipe.adapter, !settings.configuration.modulesToSave.contains("score") else {
+            return
+        }
+        settings.configuration.modulesToSave.append("score")
+        recipe.adapter = .lora(settings)
     }
 
     private func checkDPO(_ settings: DPOSettings) throws {

@@ -22,6 +22,7 @@ struct RecipeRules {
         settleStorage(&recipe)
         if recipe.objective.policy == nil { try settleBatches(&recipe.dataset) }
         try settleSchedule(&recipe.optimizer)
+        settleReward(&recipe)
         try checkOptimizer(recipe.optimizer)
         try checkLoRAPlus(recipe)
         try checkTrainable(recipe)

@@ -13,6 +13,8 @@ public enum RunEvent: Sendable {
     case evaluated(EvaluationReport)
     /// Prompts were answered by the policy that is trained, and judged.
     case rolledOut(RolloutReport)
+    /// A reward model was judged by pairs that were kept from it.
+    case judged(RewardCard)
     /// Tokens were scored, without loading counted.
     case scored(tokens: Int, seconds: Double)
     /// A checkpoint, an adapter or a model was written.

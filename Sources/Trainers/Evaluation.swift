@@ -45,15 +45,19 @@ public struct EvaluationResult: Equatable, Sendable {
         self.skipped = skipped
     }
 
-    /// The numbers under the names of the command line's JSON. What is not a number is null.
+    /// The numbers under the names of the command line's JSON, likelihoods where any token was predicted. What is not a number is null.
     public var json: JSON {
         func value(_ number: Double) -> JSON { number.isFinite ? .number(number) : .null }
-        let members: [(String, JSON)] = [
+        let likelihoods: [(String, JSON)] = [
             ("nll", value(nll)), ("nll_standard_error", value(nllStandardError)), ("perplexity", value(perplexity)),
-            ("perplexity_standard_error", value(perplexityStandardError)), ("tokens", .integer(tokens)),
-            ("rows", .integer(rows)), ("skipped", .integer(skipped)),
+            ("perplexity_standard_error", value(perplexityStandardError)),
         ]
-        return JSON(members: members + metrics.sorted { $0.key < $1.key }.map { ($0.key, value($0.value)) })
+        let counts: [(String, JSON)] = [
+            ("tokens", .integer(tokens)), ("rows", .integer(rows)), ("skipped", .integer(skipped)),
+        ]
+        return JSON(
+            members: (tokens > 0 ? likelihoods : []) + counts
+                + metrics.sorted { $0.key < $1.key }.map { ($0.key, value($0.value)) })
     }
 
     /// Reads back what ``json`` wrote; nil where it is something else.

@@ -65,12 +65,12 @@ public struct LogitDifference: Sendable {
 }
 
 extension CausalLM {
-    /// The logits after every token of some sequences, a few rows at a time.
+    /// The logits after every token of some sequences, a few rows at a time; of a sequence classifier the reward.
     ///
     /// - Parameters:
     ///   - sequences: token ids.
     ///   - adapters: the adapters that are active.
-    ///   - body: takes the logits `[rows, vocabulary]` of consecutive rows, in order.
+    ///   - body: takes the logits `[rows, vocabulary]` of consecutive rows, in order, or rewards `[rows, 1]`.
     public func forEachLogits(_ sequences: [[Int32]], adapters: [String], _ body: (Tensor) throws -> Void) rethrows {
         let rowsAtATime = 64
         for tokens in sequences where !tokens.isEmpty {
@@ -78,7 +78,7 @@ extension CausalLM {
                 tokens, ForwardContext(SequenceLayout([.init(count: tokens.count)]), adapters: adapters))
             for start in stride(from: 0, to: tokens.count, by: rowsAtATime) {
                 let rows = (Int32(start)..<Int32(min(start + rowsAtATime, tokens.count))).map { $0 }
-                try body(logits(of: states, rows: rows))
+                try body(isSequenceClassifier ? rewards(of: states, rows: rows) : logits(of: states, rows: rows))
             }
         }
     }

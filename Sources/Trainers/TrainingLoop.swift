@@ -92,7 +92,7 @@ public final class TrainingLoop {
         let totals = group.batches.map(objective.counts).reduce([]) { sums, counts in
             sums.isEmpty ? counts : zip(sums, counts).map(+)
         }
-        let sums = try accumulate(group, scale: totals.map { $0 == 0 ? 0 : 1 / Double($0) })
+        let (sums, ranges) = try accumulate(group, scale: totals.map { $0 == 0 ? 0 : 1 / Double($0) })
         let norm = try gradientNorm(group, isTrained: totals.contains { $0 > 0 })
         let rate = options.learningRate * options.schedule.factor(state.step)
         let clip = options.maxGradientNorm.map { min(1, $0 / (norm + 1e-6)) } ?? 1
@@ -105,7 +105,7 @@ public final class TrainingLoop {
         state.step += 1
         state.tokens += tokens
         let alarms = alarms(sums, group)
-        var metrics = sums.mapValues { $0.count == 0 ? 0 : $0.sum / $0.count }
+        var metrics = sums.mapValues { $0.count == 0 ? 0 : $0.sum / $0.count }.merging(ranges.metrics) { $1 }
         metrics.merge(group.metrics) { $1 }
         let time = (ContinuousClock.now - start).components
         let seconds = Double(time.seconds) + Double(time.attoseconds) * 1e-18
@@ -125,9 +125,12 @@ public final class TrainingLoop {
         return fired.map(\.name)
     }
 
-    /// Forward and backward over all micro-batches; gradients end in the parameters.
-    private func accumulate(_ group: StepBatches, scale: [Double]) throws -> [String: (sum: Double, count: Double)] {
+    /// Forward and backward over all micro-batches; gradients end in the parameters. Returns what metrics are made of.
+    private func accumulate(
+        _ group: StepBatches, scale: [Double]
+    ) throws -> (sums: [String: (sum: Double, count: Double)], ranges: MetricRanges) {
         var sums: [String: (sum: Double, count: Double)] = [:]
+        var ranges = MetricRanges()
         let passes = group.batches.enumerated().flatMap { number, batch in
             objective.passes(over: batch, tokens: options.tokensPerPass).map { (number, $0) }
         }
@@ -142,6 +145,7 @@ public final class TrainingLoop {
                 sums[name, default: (0, 0)].sum += value.sum
                 sums[name, default: (0, 0)].count += value.count
             }
+            ranges.add(result.ranges)
             guard let loss = result.loss else { continue }
             guard loss.scalar.isFinite else {
                 throw RunError(
@@ -150,7 +154,7 @@ public final class TrainingLoop {
             }
             tape.backward(from: loss)
         }
-        return sums
+        return (sums, ranges)
     }
 
     /// The rows of a dataset file that batches hold, counted from 1.

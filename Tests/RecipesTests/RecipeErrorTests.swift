@@ -109,7 +109,7 @@ struct BadRecipe: CustomTestStringConvertible, Sendable {
         BadRecipe(
             overrides: ["objective.type=pro"],
             expected:
-                "--set objective.type=pro: there is no `objective.type: pro`. this version has `sft`, `dpo`, `kto`, `cpo`, `orpo`, `ppo`, `grpo`, `rloo`"
+                "--set objective.type=pro: there is no `objective.type: pro`. this version has `sft`, `dpo`, `kto`, `cpo`, `orpo`, `ppo`, `grpo`, `rloo`, `reward`"
         ),
         BadRecipe(
             overrides: ["adapter.r=4"],

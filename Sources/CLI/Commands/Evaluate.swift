@@ -5,8 +5,8 @@ struct Evaluate: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Measures the perplexity of a model, with an adapter or without, on the rows of a file.",
         discussion: """
-            Of preference pairs (chosen/rejected) it measures how often the chosen answer has the higher score: with an adapter \
-            the implicit reward against the model without, else the mean log-probability of a token.
+            Of preference pairs (chosen/rejected) it measures how often the chosen answer has the higher score: of a reward \
+            model its own, with an adapter the implicit reward against the model without, else the mean log-probability of a token.
             """)
 
     @OptionGroup var model: ModelOptions

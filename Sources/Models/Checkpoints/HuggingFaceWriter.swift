@@ -45,7 +45,9 @@ public func writeHuggingFaceFolder(
 /// A model's tensors as a folder holds them.
 private func folderTensors(_ model: CausalLM, _ dtype: DType) -> [SafetensorsTensor] {
     precondition(dtype != .int8, "a folder of weights in int8 is not written")
-    return model.parameters().flatMap { name, parameter in
+    // A language model's place for the score heads of reward adapters is not its own.
+    let parameters = model.parameters().filter { model.isSequenceClassifier || $0.path != ModelTask.scoreName }
+    return parameters.flatMap { name, parameter in
         let value = parameter.value
         if dtype.isQuantized, value.shape.count == 2, MatrixStorage.isQuantized(name) {
             return BitsAndBytesMatrices.tensors(name, value.converted(to: dtype))
@@ -96,26 +98,42 @@ private struct HuggingFaceConfiguration {
             ("bos_token_id", tokenizer.bosToken), ("eos_token_id", tokenizer.eosToken),
             ("pad_token_id", tokenizer.padToken),
         ].compactMap { key, id in id.map { (key, JSON.integer(Int($0))) } }
-        let isTied = loaded.model.head.weight === loaded.model.model.embeddingWeight
-        var changes: [(String, JSON)] = [
-            ("architectures", [.string(loaded.family.architecture)]), ("tie_word_embeddings", .bool(isTied)),
-        ]
+        var changes: [(String, JSON)] = []
+        if let head = loaded.model.head {
+            let isTied = head.weight === loaded.model.model.embeddingWeight
+            changes = [
+                ("architectures", [.string(loaded.family.architecture)]), ("tie_word_embeddings", .bool(isTied)),
+            ]
+        } else {
+            // Without the id of padding transformers does not know where a sequence of a batch ends.
+            let padding = tokenizer.padToken ?? tokenizer.eosToken
+            changes = [
+                ("architectures", [.string(loaded.family.classifierArchitecture)]), ("num_labels", 1),
+                ("id2label", ["0": "LABEL_0"]), ("label2id", ["LABEL_0": 0]),
+                ("pad_token_id", padding.map { .integer(Int($0)) } ?? .null),
+            ]
+        }
         let original: JSON
         switch loaded.checkpoint.format {
         case .huggingFace:
             original = loaded.checkpoint.configuration
-            generation = loaded.checkpoint.generationConfiguration
+            generation = loaded.model.isSequenceClassifier ? nil : loaded.checkpoint.generationConfiguration
         case .gguf:
             original = loaded.family.huggingFaceConfiguration(loaded.model.configuration)
-            generation = tokens.isEmpty ? nil : JSON(members: tokens)
-            changes += tokens
+            generation = tokens.isEmpty || loaded.model.isSequenceClassifier ? nil : JSON(members: tokens)
+            changes = tokens + changes
         }
         // The older name stays where it was used: programs that know it alone would miss the newer one.
         changes.append((original["torch_dtype"] == nil ? "dtype" : "torch_dtype", .string(name)))
         if dtype.isQuantized {
             let isDouble = dtype == .nf4DoubleQuant
             changes.append(
-                ("quantization_config", BitsAndBytesMatrices.configuration(isDouble: isDouble, computeType: name)))
+                (
+                    "quantization_config",
+                    BitsAndBytesMatrices.configuration(
+                        isDouble: isDouble, computeType: name,
+                        head: loaded.model.isSequenceClassifier ? "score" : "lm_head")
+                ))
         }
         var members = (original.object ?? [:])
         members["quantization_config"] = nil

@@ -65,7 +65,8 @@ extension Commands {
     ) throws -> BenchmarkReport {
         let start = ContinuousClock.now
         Device.cpu.threads = recipe.training.threads
-        let session = try ModelSession(recipe.model, trainable: recipe.training.trainableParameters, observer: observer)
+        let session = try ModelSession(
+            recipe.model, trainable: recipe.training.trainableParameters, task: recipe.modelTask, observer: observer)
         let weights = try TrainedWeights(recipe, session)
         let data = try RunData(recipe, session, observer: observer)
         if recipe.objective.policy != nil {
@@ -149,7 +150,9 @@ private struct TrainingWork {
         let frozen = linears.reduce(0.0) { $0 + Double($1.inputSize * $1.outputSize) }
         let adapters = isFull ? 0 : model.trainableParameters().reduce(0.0) { $0 + Double($1.parameter.value.count) }
         perToken = frozen * (isFull ? 3 : 2) + adapters * 3
-        perTarget = Double(configuration.vocabularySize * configuration.hiddenSize) * (isFull ? 3 : 2)
+        perTarget =
+            model.isSequenceClassifier
+            ? 0 : Double(configuration.vocabularySize * configuration.hiddenSize) * (isFull ? 3 : 2)
         // q kᵀ and p v forward; backward their two gradients each.
         perKey = Double(configuration.layers * configuration.heads * configuration.headDimension) * 6
     }

@@ -10,5 +10,7 @@ public enum Commands {}
 public typealias EvaluationResult = Trainers.EvaluationResult
 /// What ``Commands/evaluatePairs(_:adapters:options:observer:)`` measures.
 public typealias PairEvaluation = Trainers.PairEvaluation
+/// How far a reward model can be trusted.
+public typealias RewardCard = Trainers.RewardCard
 /// What a run would train on, as ``Commands/inspect(_:rows:)`` hands it out.
 public typealias Inspection = Datasets.Inspection

@@ -19,8 +19,9 @@ extension Commands {
         return isPair
     }
 
-    /// Measures how well a model, with adapters or without, tells the chosen answers of a file's pairs from the rejected ones: with
-    /// adapters by their implicit reward against the model without, else by the mean log-probability of a token.
+    /// Measures how well a model, with adapters or without, tells the chosen answers of a file's pairs from the rejected ones: by its
+    /// score head where there is one, with adapters by their implicit reward against the model without, else by the mean log-probability
+    /// of a token.
     ///
     /// - Parameters:
     ///   - settings: the model.
@@ -37,13 +38,17 @@ extension Commands {
                 "`--stride` and `--train-on` have no meaning for preference pairs: whole answers are compared",
                 file: options.data)
         }
+        let task = try settings.task(with: adapters)
         let session = try ModelSession(
-            settings.adopting(storageOf: adapters, observer: observer), observer: observer)
+            settings.adopting(storageOf: adapters, observer: observer), task: task, observer: observer)
         let active = try session.attach(adapters, observer: observer)
+        if task != .languageModel { try session.requireScoreHead(of: active, in: adapters) }
         let length = try options.length(for: session)
         let rows = try TokenizedDataset(
             sources: [DatasetSource(options.data)], tokenizer: session.tokenizer, renderer: session.renderer,
-            options: TokenizingOptions(maxLength: length, appendsEOS: false, purpose: .pairs), cache: .none)
+            options: TokenizingOptions(
+                // A reward is read where training read it: after the end of the sequence.
+                maxLength: length, appendsEOS: task != .languageModel, purpose: .pairs), cache: .none)
         let statistics = rows.statistics
         for (reason, count) in statistics.droppedRows.sorted(by: { $0.key.rawValue < $1.key.rawValue }) {
             observer(.note("\(count) pairs are skipped: \(reason.rawValue)"))
@@ -53,6 +58,10 @@ extension Commands {
         }
         guard rows.count > 0 else { throw InputError("no pair can be compared", file: options.data) }
         let examples = (0..<rows.count).map { rows[$0] }
+        guard task == .languageModel else {
+            return try PairEvaluation(
+                rewardsOf: examples, by: session.model, adapters: active, skipped: statistics.droppedRowCount)
+        }
         let result = PairEvaluation(
             examples, of: session.model, adapters: active, skipped: statistics.droppedRowCount)
         guard result.margin.isFinite else {

@@ -140,7 +140,7 @@ extension Commands {
         guard pairs.isPairsAlone else { throw inexpressible(adapters[0], target) }
         let layers: Int
         if target == .mlx {
-            guard session.model.head.adapter(name) == nil || !session.loaded.model.configuration.tiesEmbeddings else {
+            guard session.model.head?.adapter(name) == nil || !session.loaded.model.configuration.tiesEmbeddings else {
                 throw InputError(
                     "the adapter changes a head that is the embedding table, which mlx-lm has no name for",
                     file: adapters[0], hint: "Merge it instead: --to safetensors")

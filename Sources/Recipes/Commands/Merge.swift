@@ -46,8 +46,10 @@ public struct MergeReport: Sendable {
     public var type: MergeType
     /// How the base's linear layers were stored when the adapter was folded in.
     public var baseStorage: String
-    /// The reloaded model's logits against those with the adapter on.
+    /// The reloaded model's logits against those with the adapter on; of a reward model its rewards after every token.
     public var logits: LogitDifference
+    /// Whether it is a reward model.
+    public var isReward: Bool
     /// Whether what was folded in is what the adapters compute, and what was written close enough to it for its type.
     public var isVerified: Bool
     /// Base, adapter, merged and re-quantised model on the same rows; nil without rows.
@@ -57,7 +59,9 @@ public struct MergeReport: Sendable {
     public var json: JSON {
         [
             "output": .string(output), "layers": .integer(layers), "dtype": .string(type.rawValue),
-            "base_storage": .string(baseStorage), "verified": .bool(isVerified),
+            "base_storage": .string(baseStorage),
+            "task": .string(isReward ? "sequence_classification" : "language_model"),
+            "verified": .bool(isVerified),
             "max_logit_difference": .number(logits.maximum), "mean_logit_difference": .number(logits.mean),
             "mean_kl": .number(logits.meanKL), "tokens_compared": .integer(logits.rows),
             "comparison": comparison?.json ?? .null,
@@ -72,7 +76,8 @@ extension Commands {
     /// Merges adapters into a model, writes it, and proves that what was written computes the same.
     ///
     /// The folder appears under its name only after it has been read back and its logits compared with those of the adapter on the
-    /// base: at most 1e-3 apart in f32, at most 1e-3 nats of mean KL a token in f16 and bf16. In NF4 the difference is reported, and the
+    /// base: at most 1e-3 apart in f32, at most 1e-3 nats of mean KL a token in f16 and bf16. Of a reward model, which is written as a
+    /// sequence classifier, rewards are compared: at most 1e-3 apart, or 0.05 in the mean. In NF4 the difference is reported, and the
     /// sum before it is quantised must be within that of f32. A base in fewer bits is merged as the numbers that its codes stand for.
     ///
     /// - Parameters:
@@ -92,14 +97,16 @@ extension Commands {
         let output = try freeName(output)
         let settings = try settings.adopting(storageOf: adapters, observer: observer)
         let writing = VerifiedWriting(
-            settings: settings, adapters: adapters, output: output, tolerance: type.tolerance, force: force)
+            settings: settings, adapters: adapters, output: output, tolerance: type.tolerance, force: force,
+            writesRewardModels: true)
         return try writing(rows, observer: observer) { session, path in
             try writeHuggingFaceFolder(
                 session.loaded, tokenizer: session.tokenizer, to: path, dtype: type.storage(settings))
         } finish: { outcome, path in
             let report = MergeReport(
                 output: outcome.output, layers: outcome.layers, type: type, baseStorage: settings.storage.rawValue,
-                logits: outcome.logits, isVerified: outcome.isVerified, comparison: outcome.comparison)
+                logits: outcome.logits, isReward: outcome.isReward, isVerified: outcome.isVerified,
+                comparison: outcome.comparison)
             let record = JSON(
                 members: [("base", .string(settings.path)), ("adapters", .array(adapters.map { .string($0) }))]
                     + (report.json.object ?? [:]).filter { $0.key != "output" }.map { ($0.key, $0.value) })

@@ -10,14 +10,16 @@ import Trainers
 enum WritingTolerance {
     /// No logit further off than 1e-3: f32.
     case logits
-    /// No more than 1e-3 nats of mean KL a token: f16 and bf16.
+    /// No more than 1e-3 nats of mean KL a token: f16 and bf16. Of rewards no more than 0.05 in the mean.
     case likelihoods
     /// Types that change the numbers by design.
     case none
 
-    func accepts(_ difference: LogitDifference) -> Bool {
+    /// Of rewards, whose differences are log-odds, 0.05 in the mean is about a percent of probability.
+    func accepts(_ difference: LogitDifference, isReward: Bool) -> Bool {
         switch self {
         case .logits: difference.maximum <= 1e-3
+        case .likelihoods where isReward: difference.mean <= 0.05
         case .likelihoods: difference.meanKL <= 1e-3
         case .none: difference.maximum.isFinite
         }
@@ -35,6 +37,8 @@ struct VerifiedWriting {
     let tolerance: WritingTolerance
     /// Whether a model that is not close is written all the same.
     let force: Bool
+    /// Whether a reward model can be written; else it is an error.
+    var writesRewardModels = false
 
     /// What came of it.
     struct Outcome {
@@ -43,6 +47,8 @@ struct VerifiedWriting {
         var layers: Int
         /// The written model's logits against those of the model with its adapters on.
         var logits: LogitDifference
+        /// Whether those are rewards.
+        var isReward: Bool
         var isVerified: Bool
         var comparison: Comparison?
     }
@@ -61,9 +67,16 @@ struct VerifiedWriting {
         finish: (Outcome, String) throws -> Result
     ) throws -> Result {
         try Commands.checkMergeable(adapters)
-        let session = try ModelSession(settings)
+        let task = writesRewardModels ? try settings.task(with: adapters) : .languageModel
+        let session = try ModelSession(settings, task: task)
+        if task != .languageModel, rows != nil {
+            throw InputError(
+                "a reward model has no likelihoods to compare", file: settings.path,
+                hint: "`graft evaluate` scores preference pairs with the adapter and with what is written")
+        }
         if let remark = remark(session.loaded.weights) { observer(.note(remark)) }
         let active = try session.attach(adapters, observer: observer)
+        if task != .languageModel { try session.requireScoreHead(of: active, in: adapters) }
         let probe = try Self.probe(session)
         let adapted = LogitRecord(session.model, adapters: active, probe)
         var models = try rows.map { rows in
@@ -73,19 +86,20 @@ struct VerifiedWriting {
         let layers = try mergeAdapters(named: active, in: session.model)
         // What is folded in must be what the adapters compute, whatever becomes of it on disk.
         if tolerance == .none, !adapters.isEmpty {
-            try check(adapted.difference(LogitRecord(session.model, adapters: [], probe)), .logits, "merged")
+            try check(adapted.difference(LogitRecord(session.model, adapters: [], probe)), .logits, "merged", task)
         }
         let temporary = output + ".partial"
         try? FileManager.default.removeItem(atPath: temporary)
         do {
             try write(session, temporary)
-            let written = try load(temporary)
+            let written = try load(temporary, task: task)
             let logits = adapted.difference(LogitRecord(written.model, adapters: [], probe))
-            let isVerified = try check(logits, tolerance, "written")
+            let isVerified = try check(logits, tolerance, "written", task)
             try compare(&models, session, written, temporary)
             let result = try finish(
                 Outcome(
-                    output: output, layers: layers.count, logits: logits, isVerified: isVerified,
+                    output: output, layers: layers.count, logits: logits, isReward: task != .languageModel,
+                    isVerified: isVerified,
                     comparison: models?.comparison), temporary)
             guard rename(temporary, output) == 0 else {
                 throw RunError("cannot write \(output): \(String(cString: strerror(errno)))")
@@ -106,18 +120,24 @@ struct VerifiedWriting {
 
     /// Whether logits are close enough; fails where they are not and nobody forces it.
     @discardableResult
-    private func check(_ logits: LogitDifference, _ tolerance: WritingTolerance, _ which: String) throws -> Bool {
-        if tolerance.accepts(logits) { return true }
+    private func check(
+        _ logits: LogitDifference, _ tolerance: WritingTolerance, _ which: String, _ task: ModelTask
+    ) throws -> Bool {
+        let isReward = task != .languageModel
+        if tolerance.accepts(logits, isReward: isReward) { return true }
         guard !force else { return false }
         let (what, whose) = adapters.isEmpty ? ("export", "model's") : ("merge", "adapter's")
-        throw RunError(
-            "the \(what) is refused: the \(which) model's logits differ from the \(whose) by up to \(logits.maximum), "
-                + "\(logits.meanKL) nats a token; --force writes it all the same")
+        let differ =
+            isReward
+            ? "rewards differ from the \(whose) by up to \(logits.maximum), \(logits.mean) in the mean"
+            : "logits differ from the \(whose) by up to \(logits.maximum), \(logits.meanKL) nats a token"
+        throw RunError("the \(what) is refused: the \(which) model's \(differ); --force writes it all the same")
     }
 
     /// What was written, kept as the file holds it.
-    private func load(_ path: String, as storage: DType? = nil) throws -> LoadedModel {
-        try ModelRegistry.load(path, weights: storage ?? openCheckpoint(path).quantization ?? .f32)
+    private func load(_ path: String, as storage: DType? = nil, task: ModelTask = .languageModel) throws -> LoadedModel
+    {
+        try ModelRegistry.load(path, weights: storage ?? openCheckpoint(path).quantization ?? .f32, task: task)
     }
 
     /// The merged model, and where the base or the file is in fewer bits the re-quantised one.

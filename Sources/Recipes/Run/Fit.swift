@@ -143,7 +143,8 @@ extension EvaluationReport {
         self.init(
             step: step, loss: result.loss, perplexity: result.perplexity,
             perplexityStandardError: result.perplexityStandardError, tokens: result.tokens,
-            accuracy: result.metrics["rewards/accuracies"], margin: result.metrics["rewards/margins"],
+            accuracy: result.metrics["rewards/accuracies"] ?? result.metrics["accuracy"],
+            margin: result.metrics["rewards/margins"] ?? result.metrics["margin"],
             score: result.metrics["objective/scores"], kl: result.metrics["objective/kl"])
     }
 }

@@ -44,13 +44,17 @@ struct ModelSession {
     /// - Parameters:
     ///   - settings: the model and how it is kept in memory.
     ///   - trainable: the weights of its own that will be trained, if any.
+    ///   - task: what its head is to say.
     ///   - observer: takes the remark.
     /// - Throws: `InputError` where the model cannot be read, or a pattern is not valid.
     init(
-        _ settings: ModelSettings, trainable: TrainableParameters? = nil, observer: RunObserver = { _ in }
+        _ settings: ModelSettings, trainable: TrainableParameters? = nil, task: ModelTask = .languageModel,
+        observer: RunObserver = { _ in }
     ) throws {
         let selector = try trainable?.selector()
-        loaded = try ModelRegistry.load(settings.path, weights: settings.storage, precision: settings.precision) {
+        loaded = try ModelRegistry.load(
+            settings.path, weights: settings.storage, precision: settings.precision, task: task
+        ) {
             try selector?.selects($0, layers: $1) ?? false
         }
         if !loaded.quantizationErrors.isEmpty {
@@ -99,6 +103,7 @@ struct ModelSession {
         return try folders.enumerated().map { index, path in
             let folder = try AdapterFolder(path)
             folder.notes.forEach { observer(.note($0)) }
+            try check(folder)
             let name = "\(index)"
             try Adapters.attach(folder, to: model, name: name, isTrainable: false, baseHash: hash)
             if let recorded = folder.metadata[AdapterRecord.baseHash], recorded != hash {
@@ -111,12 +116,20 @@ struct ModelSession {
 }
 
 extension ModelSession {
+    /// Fails for a reward adapter on a model that is to say which token comes next.
+    private func check(_ folder: AdapterFolder) throws {
+        guard folder.isReward, model.scoreHead == nil else { return }
+        throw InputError(
+            "the adapter is a reward model (task_type SEQ_CLS): it scores answers, and does not say which token comes next",
+            file: folder.path,
+            hint: "`graft evaluate` scores preference pairs with it, `graft merge` makes it a model of its own")
+    }
+
     /// An adapter that was trained on top of others needs them below it.
     private func remarkOnOrder(
         _ folder: AdapterFolder, after others: ArraySlice<String>, _ observer: RunObserver
     ) {
-        let names = folder.metadata[AdapterRecord.below].flatMap { try? JSON(parsing: $0) }?.array ?? []
-        let below = names.compactMap(\.string)
+        let below = folder.below
         guard !below.isEmpty, below.count != others.count else { return }
         observer(
             .note(

@@ -87,7 +87,8 @@ struct PreferenceReference {
                     .note("the model is loaded a second time as the reference; precompute_ref_log_probs avoids that"))
                 return (try ModelSession(recipe.model).model, [])
             case .adapter(let path):
-                try attachFrozen(AdapterFolder(path), session, baseHash: weights.baseHash)
+                try session.attachFrozen(
+                    AdapterFolder(path), named: PreferenceReference.name, baseHash: weights.baseHash)
                 return (session.model, weights.frozen + [PreferenceReference.name])
             case .newAdapter:
                 throw InputError(
@@ -99,23 +100,11 @@ struct PreferenceReference {
             }
         }
 
-        /// Puts an adapter beside the one that is trained.
-        private func attachFrozen(_ folder: AdapterFolder, _ session: ModelSession, baseHash: String) throws {
-            let trained = session.model.trainableParameters()
-            try attach(
-                folder, to: session.model, name: PreferenceReference.name, isTrainable: false, baseHash: baseHash)
-            for (_, parameter) in trained { parameter.isTrainable = true }
-        }
-
         private func otherModel(_ path: String, _ recipe: Recipe, _ session: ModelSession) throws -> ModelSession {
             var settings = recipe.model
             settings.path = path
             let other = try ModelSession(settings)
-            let count = session.tokenizer.vocabularySize
-            let isSame =
-                other.tokenizer.vocabularySize == count
-                && (0..<Int32(count)).allSatisfy { session.tokenizer.token($0) == other.tokenizer.token($0) }
-            guard isSame else {
+            guard session.tokenizer.hasSameTokens(as: other.tokenizer) else {
                 throw InputError("the reference model has other tokens than \(recipe.model.path)", file: path)
             }
             return other

@@ -24,7 +24,8 @@ struct Run {
         Device.cpu.threads = recipe.training.threads
         try checkOutput()
         let folder = try RunFolder(recipe.output.path, existing: existing)
-        let session = try ModelSession(recipe.model, trainable: recipe.training.trainableParameters, observer: observer)
+        let session = try ModelSession(
+            recipe.model, trainable: recipe.training.trainableParameters, task: recipe.modelTask, observer: observer)
         let weights = try TrainedWeights(recipe, session)
         let data = try RunData(recipe, session, observer: observer)
         recipe.objective.remarks.forEach { observer(.note($0)) }
@@ -34,9 +35,22 @@ struct Run {
         let fit = Fit(
             run: self, folder: folder, session: session, weights: weights, task: task, rows: data.rows,
             referenceIdentity: reference?.identity ?? [:])
-        let summary = try fit()
+        var summary = try fit()
+        if case .reward = recipe.objective, !data.evaluation.isEmpty {
+            summary.rewardCard = try judge(data.evaluation, session, weights, folder)
+        }
         observer(.finished(path: folder.path, seconds: (ContinuousClock.now - start) / .seconds(1)))
         return summary
+    }
+
+    /// Judges a reward model by the pairs that were kept from it.
+    private func judge(
+        _ pairs: [Example], _ session: ModelSession, _ weights: TrainedWeights, _ folder: RunFolder
+    ) throws -> RewardCard {
+        let card = RewardCard(try RewardCard.judged(pairs, by: session.model, adapters: weights.active))
+        try folder.write(card.json, to: "reward_card.json")
+        observer(.judged(card))
+        return card
     }
 
     /// Fails where the run would write over what it starts from.
@@ -75,6 +89,7 @@ extension Recipe {
         case .cpo(let settings): return CPO(model, loss: settings.loss)
         case .orpo(let settings): return ORPO(model, loss: settings.loss)
         case .ppo, .grpo, .rloo: preconditionFailure("policy optimisation has a task of its own")
+        case .reward(let settings): return RewardObjective(model, loss: settings.loss)
         }
     }
 }
@@ -93,12 +108,16 @@ public struct RunSummary: Sendable {
     public var alarms: [FiredAlarm]
     /// The alarm that stopped the run; nil where it went to its end.
     public var stoppedBy: FiredAlarm?
+    /// What a reward model makes of the pairs that it was not trained on; nil for other runs.
+    public var rewardCard: RewardCard?
 
     /// The summary as an object.
     public var json: JSON {
-        [
-            "path": .string(path), "steps": .integer(steps), "before": before?.json ?? nil, "after": after?.json ?? nil,
-            "alarms": .array(alarms.map(\.json)), "stopped_by": stoppedBy.map { .string($0.name) } ?? nil,
+        let members: [(String, JSON)] = [
+            ("path", .string(path)), ("steps", .integer(steps)), ("before", before?.json ?? nil),
+            ("after", after?.json ?? nil), ("alarms", .array(alarms.map(\.json))),
+            ("stopped_by", stoppedBy.map { .string($0.name) } ?? nil),
         ]
+        return JSON(members: members + (rewardCard.map { [("reward_card", $0.json)] } ?? []))
     }
 }

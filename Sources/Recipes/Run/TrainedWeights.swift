@@ -33,6 +33,7 @@ struct TrainedWeights {
             active = frozen + [Self.name]
             if let start = settings.initFrom {
                 let folder = try AdapterFolder(start)
+                try Self.check(folder, recipe)
                 try attach(folder, to: session.model, name: Self.name, isTrainable: true, baseHash: baseHash)
                 configuration = folder.configuration
             } else {
@@ -50,6 +51,8 @@ struct TrainedWeights {
             configuration = nil
             if let trainable = recipe.training.trainableParameters {
                 try trainable.apply(to: session.model, layers: session.model.configuration.layers)
+                // Nothing can be rewarded through a head that stays as it was drawn.
+                session.model.scoreHead?.weight.isTrainable = true
                 return
             }
             guard storage == .f32 else {
@@ -59,6 +62,17 @@ struct TrainedWeights {
             }
             session.model.setTrainable(true)
         }
+    }
+
+    /// Fails where an adapter that training starts from is of the other kind: a reward model's, or none of such.
+    private static func check(_ folder: AdapterFolder, _ recipe: Recipe) throws {
+        let isReward = if case .reward = recipe.objective { true } else { false }
+        guard folder.isReward != isReward else { return }
+        throw InputError(
+            isReward
+                ? "`adapter.init_from` is no reward model's adapter (task_type SEQ_CLS): it has no score head to go on with"
+                : "`adapter.init_from` is a reward model's adapter (task_type SEQ_CLS)", file: folder.path,
+            hint: isReward ? "`model.adapters` puts it below the one that is trained" : nil)
     }
 
     /// Whether the model without its adapters stays as it was: nothing of its own is trained.
@@ -83,7 +97,8 @@ struct TrainedWeights {
             AdapterRecord.templateHash: session.templateHash, AdapterRecord.version: graftVersion,
         ]
         if !below.isEmpty { metadata[AdapterRecord.below] = JSON.array(below.map { .string($0) }).text() }
-        let record = AdapterRecord(baseModel: baseName, metadata: metadata)
+        let task = session.model.isSequenceClassifier ? AdapterRecord.rewardTask : AdapterRecord.languageTask
+        let record = AdapterRecord(baseModel: baseName, taskType: task, metadata: metadata)
         try folder.write(session.tokenizer)
         try writeAdapter(configuration, named: Self.name, of: session.model, to: folder.path, record: record)
     }

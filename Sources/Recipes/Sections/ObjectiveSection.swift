@@ -18,10 +18,12 @@ public enum ObjectiveSettings: Equatable, Sendable {
     case grpo(GRPOSettings)
     /// REINFORCE leave-one-out.
     case rloo(RLOOSettings)
+    /// A reward model.
+    case reward(RewardModelSettings)
 }
 
 extension ObjectiveSettings {
-    static let types = ["sft", "dpo", "kto", "cpo", "orpo", "ppo", "grpo", "rloo"]
+    static let types = ["sft", "dpo", "kto", "cpo", "orpo", "ppo", "grpo", "rloo", "reward"]
 
     init(reading section: RecipeNode.Entry) throws {
         var keys = try sectionEntries(section)
@@ -33,6 +35,7 @@ extension ObjectiveSettings {
         case "ppo": self = .ppo(try PPOSettings(reading: keys, of: section.place))
         case "grpo": self = .grpo(try GRPOSettings(reading: keys, of: section.place))
         case "rloo": self = .rloo(try RLOOSettings(reading: keys, of: section.place))
+        case "reward": self = .reward(try RewardModelSettings(reading: keys, of: section.place))
         default: self = .sft(try SFTSettings(reading: keys, of: section.place))
         }
     }
@@ -47,6 +50,7 @@ extension ObjectiveSettings {
         case .ppo(let settings): typeEntry("ppo") + settings.written
         case .grpo(let settings): typeEntry("grpo") + settings.written
         case .rloo(let settings): typeEntry("rloo") + settings.written
+        case .reward(let settings): typeEntry("reward") + settings.written
         }
     }
 
@@ -54,7 +58,7 @@ extension ObjectiveSettings {
     var purpose: RowPurpose {
         switch self {
         case .sft: .supervised
-        case .dpo, .cpo, .orpo: .pairs
+        case .dpo, .cpo, .orpo, .reward: .pairs
         case .kto: .labels
         case .ppo, .grpo, .rloo: .prompts
         }
@@ -66,7 +70,7 @@ extension ObjectiveSettings {
         case .ppo(let settings): settings
         case .grpo(let settings): settings
         case .rloo(let settings): settings
-        case .sft, .dpo, .kto, .cpo, .orpo: nil
+        case .sft, .dpo, .kto, .cpo, .orpo, .reward: nil
         }
     }
 
@@ -75,7 +79,7 @@ extension ObjectiveSettings {
         switch self {
         case .dpo(let settings): settings.reference
         case .kto(let settings): settings.reference
-        case .sft, .cpo, .orpo: nil
+        case .sft, .cpo, .orpo, .reward: nil
         case .ppo, .grpo, .rloo:
             policy.flatMap { $0.method.usesReference ? ReferenceSettings(model: $0.reference) : nil }
         }
@@ -89,7 +93,7 @@ extension ObjectiveSettings {
     /// What is worth knowing before a run, as sentences.
     var remarks: [String] {
         switch self {
-        case .sft, .cpo, .orpo, .ppo, .grpo, .rloo: return []
+        case .sft, .cpo, .orpo, .reward, .ppo, .grpo, .rloo: return []
         case .kto(let settings):
             return settings.loss.type == .kto
                 ? [Self.coupled("the loss kto", "estimates a divergence in each batch")] : []

@@ -38,16 +38,24 @@ extension Objective {
 
     /// The loss and its metrics over all examples, with the likelihood of those that are to be made probable.
     public func evaluate(_ examples: [Example], adapters: [String]) -> EvaluationResult {
+        evaluationOfLoss(examples, adapters: adapters)
+    }
+
+    /// The same, for objectives that add to it.
+    func evaluationOfLoss(_ examples: [Example], adapters: [String]) -> EvaluationResult {
         let scale = counts(Batch(examples: examples)).map { $0 == 0 ? 0 : 1 / Double($0) }
         var sums = MetricSums()
+        var ranges = MetricRanges()
         var likelihoods: [(nll: Double, tokens: Int)] = []
         for part in examples.parts(ofTokens: Evaluator.tokensPerBatch) {
             let result = loss(Batch(examples: part), scale: scale) { ForwardContext($0, adapters: adapters) }
             for (name, value) in result.sums { sums.add(name, value.sum, count: value.count) }
+            ranges.add(result.ranges)
             likelihoods += result.likelihoods
         }
         var evaluation = EvaluationResult(rows: likelihoods, skipped: 0)
         evaluation.metrics = sums.values.mapValues { $0.count == 0 ? 0 : $0.sum / $0.count }
+            .merging(ranges.metrics) { $1 }
         return evaluation
     }
 }
@@ -58,6 +66,25 @@ public struct ObjectiveResult {
     public var loss: Tensor?
     /// By metric: sum and count over the batch; the step's metric is the ratio of the totals.
     public var sums: [String: (sum: Double, count: Double)]
+    /// By metric: the smallest and the largest value over the batch, which become `min_` and `max_` of that name.
+    public var ranges: [String: ClosedRange<Double>] = [:]
     /// Of each example that is to be made probable: its negative log-likelihood and tokens, for evaluation.
     public var likelihoods: [(nll: Double, tokens: Int)] = []
+}
+
+/// Ranges of several batches, joined.
+struct MetricRanges {
+    private var values: [String: ClosedRange<Double>] = [:]
+
+    mutating func add(_ ranges: [String: ClosedRange<Double>]) {
+        values.merge(ranges) { min($0.lowerBound, $1.lowerBound)...max($0.upperBound, $1.upperBound) }
+    }
+
+    /// Their ends under the names of metrics.
+    var metrics: [String: Double] {
+        values.reduce(into: [:]) { metrics, range in
+            metrics["min_\(range.key)"] = range.value.lowerBound
+            metrics["max_\(range.key)"] = range.value.upperBound
+        }
+    }
 }

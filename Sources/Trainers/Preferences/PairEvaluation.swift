@@ -10,6 +10,8 @@ public struct PairEvaluation: Equatable, Sendable {
         case implicitReward = "implicit_reward"
         /// The mean log-probability of an answer's tokens.
         case meanLogProbability = "mean_log_probability"
+        /// The reward of the model's score head.
+        case scoreHead = "score_head"
     }
 
     /// By what the answers were compared.
@@ -18,7 +20,7 @@ public struct PairEvaluation: Equatable, Sendable {
     public var accuracy: Double
     /// Its standard error.
     public var accuracyStandardError: Double
-    /// The mean difference of the scores, in nats.
+    /// The mean difference of the scores: in nats, or of rewards, whose differences are log-odds.
     public var margin: Double
     /// Its standard error.
     public var marginStandardError: Double
@@ -26,23 +28,33 @@ public struct PairEvaluation: Equatable, Sendable {
     public var pairs: Int
     /// Those that could not be: equal or empty answers, prompts that leave no room.
     public var skipped: Int
+    /// What else is known of a score head's rewards.
+    public var card: RewardCard?
 
     /// The result from the scores of each pair.
     public init(_ scores: [(chosen: Double, rejected: Double)], by score: Score, skipped: Int) {
-        func mean(_ values: [Double]) -> (mean: Double, error: Double) {
-            let count = Double(values.count)
-            let mean = values.reduce(0, +) / count
-            let squares = values.reduce(0) { $0 + ($1 - mean) * ($1 - mean) }
-            return (mean, values.count < 2 ? .nan : (squares / (count - 1) / count).squareRoot())
-        }
         self.score = score
-        (accuracy, accuracyStandardError) = mean(scores.map { $0.chosen > $0.rejected ? 1 : 0 })
-        (margin, marginStandardError) = mean(scores.map { $0.chosen - $0.rejected })
+        (accuracy, accuracyStandardError) = meanAndError(scores.map { $0.chosen > $0.rejected ? 1 : 0 })
+        (margin, marginStandardError) = meanAndError(scores.map { $0.chosen - $0.rejected })
         pairs = scores.count
         self.skipped = skipped
     }
 
-    /// Compares the answers of pairs.
+    /// Compares the answers of pairs by the rewards of a model's score head.
+    ///
+    /// - Parameters:
+    ///   - examples: the pairs.
+    ///   - model: what rewards them.
+    ///   - adapters: its active adapters.
+    ///   - skipped: the rows left out beforehand.
+    /// - Throws: `RunError` for a reward that is not finite.
+    public init(rewardsOf examples: [Example], by model: CausalLM, adapters: [String], skipped: Int) throws {
+        let judged = try RewardCard.judged(examples, by: model, adapters: adapters)
+        self.init(judged.map { ($0.chosen, $0.rejected) }, by: .scoreHead, skipped: skipped)
+        card = RewardCard(judged)
+    }
+
+    /// Compares the answers of pairs by their likelihoods.
     ///
     /// - Parameters:
     ///   - examples: the pairs.
@@ -68,10 +80,12 @@ public struct PairEvaluation: Equatable, Sendable {
     /// The numbers under the names of the command line's JSON. What is not a number is null.
     public var json: JSON {
         func value(_ number: Double) -> JSON { number.isFinite ? .number(number) : .null }
-        return [
-            "by": .string(score.rawValue), "accuracy": value(accuracy),
-            "accuracy_standard_error": value(accuracyStandardError), "margin": value(margin),
-            "margin_standard_error": value(marginStandardError), "pairs": .integer(pairs), "skipped": .integer(skipped),
+        let members: [(String, JSON)] = [
+            ("by", .string(score.rawValue)), ("accuracy", value(accuracy)),
+            ("accuracy_standard_error", value(accuracyStandardError)), ("margin", value(margin)),
+            ("margin_standard_error", value(marginStandardError)), ("pairs", .integer(pairs)),
+            ("skipped", .integer(skipped)),
         ]
+        return JSON(members: members + (card.map { [("reward_card", $0.json)] } ?? []))
     }
 }

@@ -156,7 +156,7 @@ extension Example {
     }
 
     /// A prompt with answers of which every token is a target.
-    init(prompt: [Int32], answers: [[Int32]], row: Int) {
+    public init(prompt: [Int32], answers: [[Int32]], row: Int) {
         var starts: [Int] = []
         var tokens = prompt
         for answer in answers {
