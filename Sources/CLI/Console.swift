@@ -7,6 +7,9 @@ final class Console {
     private var isLineOpen = false
     private var outline: RunOutline?
     private var lastPlainStep = 0
+    /// What the policy was worth before training, and what it answered, where it was asked.
+    private var before: (report: EvaluationReport, answer: RolloutReport)?
+    private var answer: RolloutReport?
     /// Where the clock stood when the first step of this process ended, and that step: what the time left is reckoned from.
     private var firstStep: (step: Int, at: ContinuousClock.Instant)?
 
@@ -37,8 +40,10 @@ final class Console {
         case .note(let text): line(text)
         case .started(let outline): start(outline)
         case .step(let step): show(step)
-        case .evaluated(let report): line(Self.text(of: report))
-        case .rolledOut(let report): if report.isEvaluation { line(Self.text(of: report)) }
+        case .evaluated(let report):
+            line(Self.text(of: report))
+            compare(report)
+        case .rolledOut(let report): if report.isEvaluation { answer = report }
         case .judged(let card): card.lines.forEach(line)
         case .scored(let tokens, let seconds):
             let rate = grouped(Int(Double(tokens) / seconds))
@@ -57,6 +62,20 @@ final class Console {
             "\(rows), \(outline.steps) steps\(resumed); training \(grouped(outline.trainableParameters)) of "
                 + "\(grouped(outline.parameters)) parameters (\(decimals(share, 2)) %)")
         lastPlainStep = outline.firstStep
+    }
+
+    /// Shows an answer of the policy, and at the end the one that it gave before.
+    private func compare(_ report: EvaluationReport) {
+        guard report.score != nil, let answer else { return }
+        if report.step == 0 { before = (report, answer) }
+        line(Self.text(of: answer))
+        guard report.step == outline?.steps, let before, let first = before.report.score, let last = report.score else {
+            return
+        }
+        let kl = report.kl.map { ", KL \(decimals($0, 2)) nats an answer" } ?? ""
+        line(
+            "mean score \(decimals(first, 3)) before, \(decimals(last, 3)) after\(kl); the answer was “\(before.answer.answer)”"
+        )
     }
 
     private func show(_ step: StepReport) {

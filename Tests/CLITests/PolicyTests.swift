@@ -108,6 +108,40 @@ import Testing
         #expect(run.exists("run/model.safetensors") && run.exists("run/value_head.safetensors"))
     }
 
+    /// A reward model beside the policy on one base, and one with a base of its own: the same scores.
+    @Test func aRewardModelJudges() async throws {
+        let run = try prepared()
+        try run.folder.write(PreferenceTests.pairs(16), to: "pairs.jsonl")
+        let reward = try await run.train([
+            "objective={type: reward}", "dataset={train: pairs.jsonl, max_length: 96}", "output.path=reward",
+        ])
+        #expect(reward.status == 0, "\(reward.errors)")
+        let merged = try await run.graft(
+            ["merge", "--model", "model", "--adapter", "reward", "--output", "judge", "--dtype", "f32"])
+        #expect(merged.status == 0, "\(merged.errors)")
+        var scores: [Double] = []
+        for path in ["reward", "judge"] {
+            let trained = try await run.train([
+                "objective.rewards={type: model, path: \(path)}", "output.path=by-\(path)",
+            ])
+            #expect(trained.status == 0, "\(trained.errors)")
+            let steps = try lines(run, "by-\(path)/metrics.jsonl")
+            #expect(steps[0]["objective/kl"]?.number == 0 && steps[0]["policy/ratio"]?.number == 1)
+            scores.append(try #require(steps[0]["rewards/model"]?.number))
+            #expect(try !String(decoding: run.bytes("by-\(path)/adapter_config.json"), as: UTF8.self).contains("score"))
+        }
+        #expect(abs(scores[0] - scores[1]) < 1e-4 && scores[0] != 0)
+        let resumed = try await run.train(
+            ["objective.rewards={type: model, path: reward}", "output.path=by-judge"], flags: ["--resume"])
+        #expect(resumed.status == 2 && resumed.lastError.contains("`objective.rewards` changed"), "\(resumed.errors)")
+        let none = try await run.train(["objective.rewards={type: model, path: by-judge}"])
+        #expect(none.status == 2 && none.lastError.contains("it has no score head"), "\(none.errors)")
+        let other = try await run.train([
+            "objective.rewards={type: model, path: \(Locations.fixture("models/tiny-qwen2"))}"
+        ])
+        #expect(other.status == 2 && !other.lastError.isEmpty, "\(other.errors)")
+    }
+
     @Test func aCommandJudges() async throws {
         let run = try prepared()
         try run.folder.write(

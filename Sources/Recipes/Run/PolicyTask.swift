@@ -33,7 +33,8 @@ struct PolicyTask {
         let stops = session.stopTokens()
         let rollouts = Rollouts(
             prompts.training, evaluation: prompts.evaluation, policy: policy, options: options,
-            rewards: try settings.makeRewards(), credit: method.credit, controller: method.controller,
+            rewards: try RewardMaking(recipe: recipe, session: session, weights: weights, observer: observer).mixture(
+                of: settings), credit: method.credit, controller: method.controller,
             stopTokens: stops.union(try settings.extraStopTokens(session.tokenizer)),
             text: { session.tokenizer.decode($0.filter { !stops.contains($0) }) },
             didRollOut: { rollout, moment in

@@ -1,22 +1,29 @@
+import Adapters
 import Files
+import Models
 import Trainers
 
-extension RolloutSettings {
+/// What rewards stand on.
+struct RewardMaking {
+    let recipe: Recipe
+    let session: ModelSession
+    let weights: TrainedWeights
+    let observer: RunObserver
+
     /// What judges the answers.
     ///
-    /// - Throws: `InputError` for a pattern that is no regular expression.
-    func makeRewards() throws -> RewardMixture {
+    /// - Throws: `InputError` for a pattern that is no regular expression, or a reward model that is none or has other tokens.
+    func mixture(of settings: RolloutSettings) throws -> RewardMixture {
         RewardMixture(
-            try rewards.map {
+            try settings.rewards.enumerated().map { index, settings in
                 RewardMixture.Part(
-                    name: $0.metricName, weight: $0.weight, reward: try $0.reward.makeReward())
+                    name: settings.metricName, weight: settings.weight,
+                    reward: try reward(settings.reward, named: "reward-\(index)"))
             })
     }
-}
 
-extension RewardChoice {
-    fileprivate func makeReward() throws -> any Reward {
-        switch self {
+    private func reward(_ choice: RewardChoice, named name: String) throws -> any Reward {
+        switch choice {
         case .regex(let settings):
             RegularExpressionReward(try RegularExpression(settings.pattern, key: "objective.rewards.pattern"))
         case .json: JSONReward()
@@ -25,6 +32,29 @@ extension RewardChoice {
             LengthReward(settings.minimum...(settings.maximum ?? .max), unit: settings.unit)
         case .repetition(let settings): RepetitionReward(words: settings.words)
         case .command(let settings): CommandReward(settings.command, timeout: settings.timeout)
+        case .model(let settings):
+            try session.modelReward(
+                RewardModelSource(path: settings.path, base: settings.base), named: name, settings: recipe.model,
+                weights: weights, tokensPerPass: recipe.training.tokensPerPass, observer: observer)
         }
+    }
+}
+
+extension Recipe {
+    /// The reward models that judge answers.
+    var rewardModels: [ModelRewardSettings] {
+        (objective.policy?.rollouts.rewards ?? []).compactMap {
+            if case .model(let settings) = $0.reward { settings } else { nil }
+        }
+    }
+}
+
+extension ModelRewardSettings {
+    /// The hash of what judges, for a run that is resumed.
+    func contentHash() throws -> String {
+        let weights = path + "/" + AdapterFolder.weightsName
+        guard case .file = PathKind(weights) else { return try openCheckpoint(path).contentHash() }
+        let below = try base.map { try openCheckpoint($0).contentHash() }
+        return ([try ContentHash.ofFile(weights)] + (below.map { [$0] } ?? [])).joined(separator: " ")
     }
 }

@@ -69,6 +69,7 @@ struct Run {
             inputs.append(("objective.reference", path))
         }
         inputs += (recipe.model.adapters ?? []).map { ("model.adapters", $0) }
+        inputs += recipe.rewardModels.map { ("objective.rewards.path", $0.path) }
         for (key, path) in inputs where place(path) == output {
             throw InputError(
                 "`output.path` is `\(key)` too: the run would write over what it starts from", file: path,

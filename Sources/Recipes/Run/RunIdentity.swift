@@ -32,6 +32,7 @@ struct RunIdentity {
         for path in recipe.model.adapters ?? [] {
             parts["the adapter \(path)"] = try ContentHash.ofFile(path + "/adapter_model.safetensors")
         }
+        for reward in recipe.rewardModels { parts["the reward model \(reward.path)"] = try reward.contentHash() }
         for source in recipe.dataset.sources + (recipe.dataset.evaluationSource.map { [$0] } ?? []) {
             parts["the rows of \(source.path)"] = try ContentHash.ofFile(source.path)
         }

@@ -31,10 +31,12 @@ public enum RewardChoice: Equatable, Sendable {
     case repetition(RepetitionRewardSettings)
     /// What a program of the user's says.
     case command(CommandRewardSettings)
+    /// What a reward model says.
+    case model(ModelRewardSettings)
 }
 
 extension RewardChoice {
-    static let types = ["regex", "json", "exact_match", "length", "repetition", "command"]
+    static let types = ["regex", "json", "exact_match", "length", "repetition", "command", "model"]
 
     var type: String {
         switch self {
@@ -44,6 +46,7 @@ extension RewardChoice {
         case .length: "length"
         case .repetition: "repetition"
         case .command: "command"
+        case .model: "model"
         }
     }
 
@@ -53,6 +56,7 @@ extension RewardChoice {
         case "length": self = .length(try LengthRewardSettings(reading: keys, of: place))
         case "repetition": self = .repetition(try RepetitionRewardSettings(reading: keys, of: place))
         case "command": self = .command(try CommandRewardSettings(reading: keys, of: place))
+        case "model": self = .model(try ModelRewardSettings(reading: keys, of: place))
         default:
             _ = try PlainRewardSettings(reading: keys, of: place)
             self = type == "json" ? .json : .exactMatch
@@ -65,6 +69,7 @@ extension RewardChoice {
         case .length(let settings): settings.written
         case .repetition(let settings): settings.written
         case .command(let settings): settings.written
+        case .model(let settings): settings.written
         case .json, .exactMatch: []
         }
     }
@@ -191,6 +196,29 @@ extension CommandRewardSettings: RecipeSection {
         [
             RecipeKey("command", \.command, required: true, "The program and its arguments."),
             RecipeKey("timeout", \.timeout, range: .above(0), "Seconds that it may take for a rollout."),
+        ]
+    }
+}
+
+/// `rewards: { type: model, path: Adapters/reward-lora }`.
+public struct ModelRewardSettings: Equatable, Sendable {
+    /// A reward model's adapter, or its folder.
+    public var path = ""
+    /// The model that the adapter stands on; nil for the one that is trained.
+    public var base: String?
+
+    /// No model.
+    public init() {}
+}
+
+extension ModelRewardSettings: RecipeSection {
+    static let name = "objective.rewards"
+    static let summary = "A reward model."
+
+    static var keys: [RecipeKey<Self>] {
+        [
+            RecipeKey("path", \.path, required: true, "A reward model's adapter, or its folder."),
+            RecipeKey("base", optional: \.base, "The model that the adapter stands on, where it is another one."),
         ]
     }
 }
