@@ -2,6 +2,7 @@
 # make rlhf         a fine-tuned model, a reward model, and the policy trained on it; and DPO from the same start
 # make test         the tests, in release mode
 # make benchmark    how fast each kernel is beside plain loops
+# make reward-folds PAIRS=file.jsonl   a reward model trained on four fifths of the pairs judges the rest, five times
 # make methods      each method trained on the same rows: the table in docs/methods.md
 
 SWIFT   ?= swift
@@ -12,7 +13,7 @@ PACKAGES = libjson-c-dev libzstd-dev libpcre2-dev libxxhash-dev
 SOURCES  = Package.swift Sources Tests
 SUDO     = $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: quickstart rlhf build test test-portable benchmark methods model deps format lint clean
+.PHONY: quickstart rlhf build test test-portable benchmark methods reward-folds model deps format lint clean
 
 build: deps
 	$(SWIFT) build -c release --product graft
@@ -69,6 +70,9 @@ METHODS ?=
 
 methods: build model
 	python3 Tests/Benchmarks/methods.py $(METHODS)
+
+reward-folds: build model
+	python3 Tests/Benchmarks/reward_folds.py $(PAIRS)
 
 # System libraries: only what is missing is installed.
 deps:

@@ -58,7 +58,7 @@ let package = Package(
         .target(name: "TestSupport", dependencies: ["Files"], path: "Tests/TestSupport", swiftSettings: strict),
         tests("FilesTests", ["Files"]),
         tests("TensorsTests", ["Tensors", "CKernels", "Files"]),
-        tests("Benchmarks", ["Tensors"], exclude: ["methods.py"]),
+        tests("Benchmarks", ["Tensors"], exclude: ["methods.py", "reward_folds.py"]),
         tests("LayersTests", ["Layers", "Tensors"]),
         tests("TokenizersTests", ["Tokenizers", "Models", "Files"]),
         tests("ModelsTests", ["Models", "Layers", "Tokenizers", "Tensors", "Files"]),

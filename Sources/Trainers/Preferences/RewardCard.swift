@@ -72,7 +72,7 @@ public struct RewardCard: Equatable, Sendable {
     public var swappedAgreement: Double
 
     /// How many pairs are judged both ways at most: a fault in how answers are laid out would show in any of them.
-    static let mostSwapped = 64
+    static let mostSwapped = 16
 
     /// How many bins there are between 0.5 and 1.
     static let binCount = 10
