@@ -74,6 +74,33 @@ import Testing
         }
     }
 
+    @Test("factors are clamped as PEFT clamps the same ones", arguments: [0.95, 0.7])
+    func clamp(_ quantile: Double) throws {
+        let golden = try SafetensorsFile(Self.input("clamped.safetensors"))
+        func tensor(_ name: String) throws -> Tensor {
+            Tensor(try golden.floats(name), shape: try golden.entry(name).shape)
+        }
+        let (a, b) = try clampedFactors(tensor("whole.A"), tensor("whole.B"), at: quantile)
+        for (name, found) in [("A", a), ("B", b)] {
+            let expected = try golden.floats("\(quantile).\(name)")
+            #expect(distance(found.values, expected, relative: 1e-6, absolute: 1e-8) <= 1)
+        }
+        #expect(try a.values != tensor("whole.A").values)
+
+        // In a combination it is this that is done.
+        let found = try combined(["a", "b"], Combination(.svd, weights: [0.7, 0.3], svdClamp: quantile))
+        let whole = try combined(["a", "b"], Combination(.svd, weights: [0.7, 0.3]))
+        for path in whole.keys.filter({ $0.hasSuffix(".lora_A.weight") }).map({ $0.dropLast(".lora_A.weight".count) }) {
+            let (a, b) = (try #require(whole["\(path).lora_A.weight"]), try #require(whole["\(path).lora_B.weight"]))
+            let clamped = clampedFactors(a, b, at: quantile)
+            #expect(found["\(path).lora_A.weight"]?.values == clamped.a.values)
+            #expect(found["\(path).lora_B.weight"]?.values == clamped.b.values)
+        }
+        for wrong in [Combination(.cat, weights: [1], svdClamp: 0.9), Combination(.svd, weights: [1], svdClamp: 1.5)] {
+            #expect(throws: InputError.self) { try wrong.validate(adapters: 1) }
+        }
+    }
+
     @Test("cat and svd of full rank are the exact sum, also of ranks, layers and scales that differ")
     func exactSum() throws {
         let (weights, names) = ([0.5, -1.5, 2], ["a", "b", "c"])

@@ -66,19 +66,22 @@ public struct Combination: Hashable, Sendable {
     public var majoritySign: MajoritySign
     /// The rank of the result, for the `svd` types; nil for the highest among the adapters.
     public var svdRank: Int?
+    /// The quantile of the numbers of A and B, from 0 to 1, beyond which they are cut, on both sides of zero; for the `svd` types.
+    public var svdClamp: Double?
     /// The seed of what is dropped at random.
     public var seed: UInt64
 
     /// Makes a combination.
     public init(
         _ type: CombinationType = .svd, weights: [Double], density: Double? = nil, majoritySign: MajoritySign = .total,
-        svdRank: Int? = nil, seed: UInt64 = 0
+        svdRank: Int? = nil, svdClamp: Double? = nil, seed: UInt64 = 0
     ) {
         self.type = type
         self.weights = weights
         self.density = density
         self.majoritySign = majoritySign
         self.svdRank = svdRank
+        self.svdClamp = svdClamp
         self.seed = seed
     }
 
@@ -113,12 +116,21 @@ public struct Combination: Hashable, Sendable {
                 throw InputError("`svd_rank` is a whole number from 1 to \(LoRAConfiguration.ranks.upperBound)")
             }
         }
+        if let svdClamp {
+            guard type.isSVD else {
+                throw InputError(
+                    "`svd_clamp` has no meaning for \(type.rawValue): it belongs to svd and the _svd forms")
+            }
+            guard (0...1).contains(svdClamp) else {
+                throw InputError("`svd_clamp` is a quantile from 0 to 1, not \(svdClamp)")
+            }
+        }
     }
 
     /// `ties of a × 0.5 and b × 0.5, density 0.2`
     public func description(of names: [String]) -> String {
         let parts = zip(names, weights).map { "\($0) × \($1)" }.joined(separator: ", ")
-        let rank = svdRank.map { ", rank \($0)" } ?? ""
+        let rank = (svdRank.map { ", rank \($0)" } ?? "") + (svdClamp.map { ", clamped at \($0)" } ?? "")
         return "\(type.rawValue) of \(parts)" + (density.map { ", density \($0)" } ?? "") + rank
             + (type.electsSigns ? ", signs by \(majoritySign.rawValue)" : "")
             + (type.pruning == .random ? ", seed \(seed)" : "")

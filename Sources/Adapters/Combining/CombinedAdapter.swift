@@ -224,9 +224,11 @@ private struct CombinedLayer {
         return split(SingularValues(of: ColumnMatrix(sum), rank: rank))
     }
 
-    /// `A = Vᵀ` and `B = U diag(σ)`.
+    /// `A = Vᵀ` and `B = U diag(σ)`, clamped where asked.
     private func split(_ values: SingularValues) -> (Tensor, Tensor) {
-        (values.right.transposedTensor, values.left.scalingColumns(by: values.values).tensor)
+        let (a, b) = (values.right.transposedTensor, values.left.scalingColumns(by: values.values).tensor)
+        guard let quantile = combination.svdClamp else { return (a, b) }
+        return clampedFactors(a, b, at: quantile)
     }
 
     private func padded(_ tensor: Tensor, shape: [Int]) -> Tensor {
@@ -240,4 +242,20 @@ private struct CombinedLayer {
         }
         return Tensor(result, shape: shape)
     }
+}
+
+/// A and B with every number held within ± a quantile of the numbers of both: PEFT's `svd_clamp`.
+///
+/// The quantile is of the numbers with their signs, between two of them in proportion. The signs of singular vectors are arbitrary, and
+/// another program's clamp with other signs is another one.
+package func clampedFactors(_ a: Tensor, _ b: Tensor, at quantile: Double) -> (a: Tensor, b: Tensor) {
+    let sorted = (b.values + a.values).sorted()
+    let place = quantile * Double(sorted.count - 1)
+    let lower = Int(place)
+    let (low, high) = (Double(sorted[lower]), Double(sorted[min(lower + 1, sorted.count - 1)]))
+    let limit = Float(low + (high - low) * (place - Double(lower)))
+    func clamped(_ tensor: Tensor) -> Tensor {
+        Tensor(tensor.values.map { min(limit, max(-limit, $0)) }, shape: tensor.shape)
+    }
+    return (clamped(a), clamped(b))
 }

@@ -44,6 +44,11 @@ struct Combine: ParsableCommand {
     @Option(help: "The rank of the result of svd and the _svd types. [default: the highest of the adapters']")
     var svdRank: Int?
 
+    @Option(
+        help:
+            "The quantile of the result's numbers beyond which svd and the _svd types cut them, on both sides of zero.")
+    var svdClamp: Double?
+
     @Option(help: "The seed of what dare drops.")
     var seed: UInt64 = 0
 
@@ -84,7 +89,8 @@ struct Combine: ParsableCommand {
         let combination = Combination(
             try Commands.combinationType(combinationType),
             weights: weights.first ?? Array(repeating: 1, count: adapters.count), density: density.first,
-            majoritySign: try Commands.majoritySign(majoritySignMethod), svdRank: svdRank, seed: seed)
+            majoritySign: try Commands.majoritySign(majoritySignMethod), svdRank: svdRank, svdClamp: svdClamp,
+            seed: seed)
         guard grid else { return [combination] }
         return CombinationGrid(combination, weights: weights, densities: density, adapters: adapters.count).combinations
     }

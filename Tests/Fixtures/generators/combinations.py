@@ -53,5 +53,19 @@ def generate(folder: pathlib.Path) -> None:
                 else:
                     tensors[f"{number}.{path}.A"], tensors[f"{number}.{path}.B"] = a, b
         cases.append({"type": kind, "inputs": list(names), "weights": weights, **options})
+    clamped(base, folder)
     write_tensors(folder / "golden.safetensors", tensors)
     write_json(folder / "golden.json", {"cases": cases})
+
+
+def clamped(base: pathlib.Path, folder: pathlib.Path) -> None:
+    """The same factors before and after `svd_clamp`: which signs they have is chance, but both have the same."""
+    tensors = {}
+    for clamp in (None, 0.95, 0.7):
+        model = PeftModel.from_pretrained(load_model(base), folder / "a", adapter_name="a")
+        model.load_adapter(folder / "b", adapter_name="b")
+        model.add_weighted_adapter(["a", "b"], [0.7, 0.3], "result", combination_type="svd", svd_clamp=clamp)
+        layer = model.base_model.model.model.layers[0].self_attn.q_proj
+        tensors[f"{clamp or 'whole'}.A"] = layer.lora_A["result"].weight
+        tensors[f"{clamp or 'whole'}.B"] = layer.lora_B["result"].weight
+    write_tensors(folder / "clamped.safetensors", tensors)
