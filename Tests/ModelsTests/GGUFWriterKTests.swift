@@ -77,6 +77,12 @@ import Testing
         let six = try export(.q6_k, values, in: folder)
         #expect(try six.storageType(of: "blk.1.ffn_down.weight") == "Q6_K")
         #expect(try six.storageType(of: "blk.1.ffn_up.weight") == "Q8_0")
+        // llama.cpp gives the head of every such file six bits, or eight where rows are no blocks of 256.
+        for storage in [GGUFStorage.q4_0, .q4_1, .q5_0, .q5_1] {
+            let file = try export(storage, values, in: TemporaryFolder())
+            #expect(try file.storageType(of: "token_embd.weight") == "Q8_0")
+            #expect(try file.storageType(of: "blk.1.ffn_up.weight") == storage.rawValue.uppercased())
+        }
     }
 
     private func floats(_ name: String, of checkpoint: any Checkpoint) throws -> [Float] {

@@ -71,6 +71,7 @@ public enum GGUFStorage: String, CaseIterable, Sendable {
         }
     }
 
-    /// The type of the head, and of an embedding that is the head: more bits where the others have four of a K type, as in llama.cpp.
-    var ofHead: GGUFStorage { self == .q4_k ? .q6_k : self }
+    /// The type of the head, and of an embedding that is the head. In files with fewer than 8 bits it has six, as in llama.cpp: its errors
+    /// are those of every token.
+    var ofHead: GGUFStorage { isQuantized && self != .q8_0 ? .q6_k : self }
 }
