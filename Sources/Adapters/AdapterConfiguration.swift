@@ -41,32 +41,6 @@ extension AdapterConfiguration {
     public static var mergeRefusal: String? { nil }
 }
 
-/// A method that adapts linear layers and nothing else.
-public protocol LinearAdapterConfiguration: AdapterConfiguration {
-    /// The layers that are adapted.
-    var target: TargetModules { get }
-
-    /// The method's keys as PEFT writes them for these modules of a model, without `target_modules`.
-    func peftKeys(for paths: [String]) throws -> [String: JSON]
-
-    /// What each layer gets; see ``AdapterConfiguration/plan(for:strict:)``.
-    func plan(for layers: [(path: String, layer: Linear)], strict: Bool) throws -> [AdapterPlan]
-}
-
-extension LinearAdapterConfiguration {
-    /// What the target layers get.
-    public func plan(for modules: AdaptableModules, strict: Bool) throws -> [AdapterPlan] {
-        try plan(for: target.matching(modules, strict: strict), strict: strict)
-    }
-
-    /// The method's keys, with `target_modules`.
-    public func peftKeys(for modules: AdaptableModules) throws -> [String: JSON] {
-        var keys = try peftKeys(for: target.matching(modules, strict: false).map(\.path))
-        keys["target_modules"] = target.saved(for: modules).json
-        return keys
-    }
-}
-
 /// One module's adapter before it exists: where it goes, and its tensors' shapes, so that files are checked before memory is taken.
 public struct AdapterPlan {
     /// The path of the module in whose slot it goes.

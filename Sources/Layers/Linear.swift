@@ -54,17 +54,32 @@ public final class Linear: AdaptableModule {
         bias.map { context.value(slot.active(context).reversed().lazy.compactMap(\.ownBias).first ?? $0) }
     }
 
-    /// What the layer multiplies by in a context, as one value: for a head, whose rows are taken a few at a time. A head's adapters are
-    /// low-rank terms.
-    public func operands(_ context: ForwardContext) -> LinearOperands {
-        LinearOperands(
-            weight: activeWeight(context), bias: activeBias(context),
-            lowRank: updates(context).map {
-                guard case .lowRank(let term) = $0 else {
-                    preconditionFailure("a head with a factor: \(weight.value.shape)")
-                }
-                return term
-            }, precision: context.precision)
+    /// What the layer does to rows of a batch as a head, whose rows are taken a few at a time: one product where its adapters are low-rank
+    /// terms.
+    ///
+    /// - Parameters:
+    ///   - context: of the forward pass.
+    ///   - rows: where the rows lie in the batch.
+    /// - Returns: the map of these rows.
+    public func head(_ context: ForwardContext, rows: [Int32]) -> HeadProjection {
+        var terms: [LowRankTerm] = []
+        for update in updates(context) {
+            guard case .lowRank(let term) = update else {
+                return .composed(composed(context.with(tape: nil), rows: rows, tape: isTrained ? context.tape : nil))
+            }
+            terms.append(term)
+        }
+        let operands = LinearOperands(
+            weight: activeWeight(context), bias: activeBias(context), lowRank: terms, precision: context.precision)
+        return .product(operands.selecting(rows: rows))
+    }
+
+    private func composed(_ context: ForwardContext, rows: [Int32], tape: Tape?) -> ComposedHead {
+        ComposedHead(vocabulary: outputSize, rows: rows, tape: tape) { x, rows, tape in
+            let context = context.with(tape: tape)
+            let updates = self.updates(context).map { $0.selecting(rows: rows) }
+            return self.composed(updates[...], x, bias: self.activeBias(context), context)
+        }
     }
 
     /// `[T, in]` to `[T, out]`.

@@ -29,10 +29,30 @@ public enum LinearUpdate {
     /// `y += scale · dropout(x) Aᵀ Bᵀ`: LoRA, rsLoRA.
     case lowRank(LowRankTerm)
     /// `y - bias` becomes `(y - bias + scale · x Aᵀ Bᵀ) · factor`: DoRA, by `m / ‖W + s B A‖`, `[out]` numbers. With dropout,
-    /// `y += dropout(x) Wᵀ · (factor - 1) + scale · dropout(x) Aᵀ Bᵀ · factor`.
-    case lowRankScaled(LowRankTerm, by: Tensor)
+    /// `y += dropout(x) Wᵀ · (factor - 1) + scale · dropout(x) Aᵀ Bᵀ · factor`. The term beside it, which has no dropout, is part of W here.
+    case lowRankScaled(LowRankTerm, beside: LowRankTerm?, by: Tensor)
     /// All before it reads `x · factor`: IA³ of a feed-forward layer. `[in]` numbers.
     case scaleInput(Tensor)
     /// `y` becomes `y · factor`, bias included: IA³ of other layers. `[out]` numbers.
     case scaleOutput(Tensor)
+}
+
+extension LinearUpdate {
+    /// The same for some rows of the batch: dropout goes by row, all else is shared.
+    func selecting(rows: [Int32]) -> LinearUpdate {
+        switch self {
+        case .lowRank(let term): .lowRank(term.selecting(rows: rows))
+        case .lowRankScaled(let term, let beside, let factor):
+            .lowRankScaled(term.selecting(rows: rows), beside: beside, by: factor)
+        case .scaleInput, .scaleOutput: self
+        }
+    }
+}
+
+extension LowRankTerm {
+    fileprivate func selecting(rows: [Int32]) -> LowRankTerm {
+        var copy = self
+        copy.dropout = dropout?.selecting(rows: rows)
+        return copy
+    }
 }

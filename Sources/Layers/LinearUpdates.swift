@@ -56,9 +56,9 @@ extension Linear {
             guard fused.factor == nil else { return nil }
             switch update {
             case .lowRank(let term): fused.operands.lowRank.append(term)
-            case .lowRankScaled(let term, let factor):
+            case .lowRankScaled(let term, let beside, let factor):
                 guard term.dropout == nil else { return nil }
-                fused.operands.lowRank.append(term)
+                fused.operands.lowRank += (beside.map { [$0] } ?? []) + [term]
                 (fused.factor, fused.laterBias, fused.operands.bias) = (factor, bias, nil)
             case .scaleInput: return nil
             case .scaleOutput(let factor): fused.factor = factor
@@ -78,7 +78,7 @@ extension Linear {
     ///   - bias: the layer's bias, unless it is added elsewhere.
     ///   - context: of the forward pass.
     /// - Returns: what they make of x, in f32.
-    fileprivate func composed(
+    func composed(
         _ updates: ArraySlice<LinearUpdate>, _ x: Tensor, terms: [LowRankTerm] = [], bias: Tensor?,
         _ context: ForwardContext
     ) -> Tensor {
@@ -87,8 +87,8 @@ extension Linear {
         switch updates.last {
         case nil: return product(x, activeWeight(context), bias: bias, terms: terms, context)
         case .lowRank(let term): return composed(rest, x, terms: [term] + terms, bias: bias, context)
-        case .lowRankScaled(let term, let factor):
-            inner = decomposed(term, factor, after: rest, x, bias: bias, context)
+        case .lowRankScaled(let term, let beside, let factor):
+            inner = decomposed(term, beside.map { [$0] } ?? [], factor, after: rest, x, bias: bias, context)
         case .scaleInput(let factor):
             inner = composed(rest, x.scalingColumns(by: factor, as: x.dtype), bias: bias, context)
         case .scaleOutput(let factor): inner = composed(rest, x, bias: bias, context).scalingColumns(by: factor)
@@ -96,21 +96,24 @@ extension Linear {
         return terms.reduce(inner) { $0 + value(of: $1, at: $1.dropout?.dropping(x) ?? x, context) }
     }
 
-    /// A scaled term after other updates. Their bias stays as it is; dropout drops for the base product too.
+    /// A scaled term after other updates. Their bias stays as it is; dropout drops for the base product too, of which the terms beside are
+    /// part.
     private func decomposed(
-        _ term: LowRankTerm, _ factor: Tensor, after rest: ArraySlice<LinearUpdate>, _ x: Tensor, bias: Tensor?,
+        _ term: LowRankTerm, _ beside: [LowRankTerm], _ factor: Tensor, after rest: ArraySlice<LinearUpdate>,
+        _ x: Tensor, bias: Tensor?,
         _ context: ForwardContext
     ) -> Tensor {
         guard let dropout = term.dropout else {
             let scaledBias = rest.reduce(bias) { bias, update in
                 if case .scaleOutput(let factor) = update { bias?.scalingColumns(by: factor) } else { bias }
             }
-            return composed(rest, x, terms: [term], bias: nil, context).scalingColumns(by: factor, bias: scaledBias)
+            return composed(rest, x, terms: beside + [term], bias: nil, context)
+                .scalingColumns(by: factor, bias: scaledBias)
         }
         let dropped = dropout.dropping(x)
-        let base = product(dropped, activeWeight(context), context)
+        let base = product(dropped, activeWeight(context), terms: beside, context)
         let scaled = (base + value(of: term, at: dropped, context)).scalingColumns(by: factor)
-        return composed(rest, x, bias: bias, context) + scaled + base.scaled(by: -1)
+        return composed(rest, x, terms: beside, bias: bias, context) + scaled + base.scaled(by: -1)
     }
 
     /// `scale · x Aᵀ Bᵀ`.

@@ -110,11 +110,9 @@ public final class CausalLM: Module {
         return operands(hidden, isDecoding: states.context.isDecoding)
     }
 
-    private func headInputs(_ states: HiddenStates, rows: [Int32]) -> (hidden: Tensor, head: LinearOperands) {
+    private func headInputs(_ states: HiddenStates, rows: [Int32]) -> (hidden: Tensor, head: HeadProjection) {
         guard let head else { preconditionFailure("next tokens asked of a model that has a score head alone") }
         let (context, rows) = (states.context, states.places(of: rows))
-        return (
-            gatherRows(states.values, rows, as: context.activations), head.operands(context).selecting(rows: rows)
-        )
+        return (gatherRows(states.values, rows, as: context.activations), head.head(context, rows: rows))
     }
 }

@@ -46,6 +46,14 @@ import Testing
         .tensors("a tensor too many", says: "1 not part of it: base_model.model.lm_head.lora_A.weight") {
             $0.append(("base_model.model.lm_head.lora_A.weight", [1, 2], [1, 2]))
         },
+        .tensors("an adapter of a model with a layer more", says: "4 not part of it", "layers.2.self_attn.q_proj") {
+            $0 += $0.filter { $0.0.contains("layers.1.") }.map {
+                ($0.0.replacing("layers.1.", with: "layers.2."), $0.1, $0.2)
+            }
+        },
+        .tensors("an adapter of a model with a layer less", says: "4 missing", "layers.1.self_attn.q_proj") {
+            $0.removeAll { $0.0.contains("layers.1.") }
+        },
         .tensors("two faults at once", says: "1 missing: \(tensor)", "1 not part of it: \(tensor)s") { tensors in
             for index in tensors.indices where tensors[index].0 == tensor { tensors[index].0 += "s" }
         },

@@ -22,12 +22,16 @@ import Testing
 
     static let names = [
         "qv", "qv-bf16", "all-linear", "rslora", "patterns", "patterns-rslora", "layers", "layers-pattern", "regex",
-        "exclude", "exclude-regex", "dora", "dora-rslora", "ia3", "ia3-named", "ia3-regex",
+        "exclude", "exclude-regex", "dora", "dora-rslora", "dora-embedding", "dora-head", "dora-pissa", "ia3",
+        "ia3-named", "ia3-regex", "ia3-saved", "ia3-head", "ia3-head-input",
         "bias-all", "bias-lora", "embedding", "embedding-head", "embedding-tied", "saved-head", "saved-embedding",
         "saved-tied", "tokens", "tokens-apart", "pissa", "olora",
     ]
     /// Where PEFT folds into a weight that embedding and head share, so that what it merged is not what it was when on.
-    static let peftMergesWrongly: Set<String> = ["embedding", "embedding-head", "embedding-tied", "tokens-apart"]
+    static let peftMergesWrongly: Set<String> = [
+        "embedding", "embedding-head", "embedding-tied", "tokens-apart", "dora-embedding", "dora-head", "ia3-head",
+        "ia3-head-input",
+    ]
     static let variants = bases.flatMap { base in names.map { Variant(base: base, name: $0) } }
 
     @Test("every variant of the fixtures is tested", arguments: bases)
@@ -43,7 +47,8 @@ import Testing
         let expected = try #require(variant.golden()["modules"]?.object)
         var found: [String: JSON] = [:]
         for (path, module) in model.modules() {
-            if let pair = (module as? Embedding)?.adapter("default") as? LoRAEmbedding {
+            let table = (module as? Embedding)?.adapter("default")
+            if let pair = table as? LoRAEmbedding ?? (table as? DoRAEmbedding)?.lora {
                 found[path] = ["r": .integer(pair.a.value.rows), "scaling": .number(Double(pair.scale))]
             }
             guard let adapter = (module as? Linear)?.adapter("default") else { continue }
@@ -105,7 +110,7 @@ import Testing
 
         let settings = try JSON(contentsOf: output.file("adapter_config.json"))
         var expected = try Self.comparable(JSON(contentsOf: folder.path + "/adapter_config.json"))
-        if ["pissa", "olora"].contains(variant.name) {
+        if ["pissa", "olora", "dora-pissa"].contains(variant.name) {
             // As PEFT's path_initial_model_for_weight_conversion writes them.
             let alpha = variant.name == "olora" ? JSON.number(6 * 2.0.squareRoot()) : 12
             expected.merge(["init_lora_weights": true, "r": 8, "lora_alpha": alpha]) { $1 }

@@ -76,7 +76,7 @@ import Testing
             IA3Configuration(target: TargetModules(.only(.list(["q_proj"]))), feedforward: .list(["up_proj"])),
             IA3Configuration(target: TargetModules(), feedforward: .list(["fc2"])),
             IA3Configuration(target: TargetModules(), feedforward: .expression("(")),
-            IA3Configuration(target: TargetModules(.only(.list(["lm_head"])))),
+            IA3Configuration(target: TargetModules(.only(.list(["embed_tokens"])))),
         ]
         for configuration in bad {
             #expect(throws: InputError.self) { try attach(configuration, to: tinyModel(), seed: 1) }

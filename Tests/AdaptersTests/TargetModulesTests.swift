@@ -150,12 +150,9 @@ import Testing
         Fault(says: ["`ensure_weight_tying`: neither the embedding nor the head is trained"]) {
             $0.ensuresWeightTying = true
         },
-        Fault(says: ["DoRA on the embedding model.embed_tokens"]) {
+        Fault(says: ["`ensure_weight_tying` is not supported with `use_dora`"]) {
             $0.target.include = .only(.list(["embed_tokens"]))
-            $0.useDoRA = true
-        },
-        Fault(says: ["PiSSA and OLoRA are not supported with `use_dora`"]) {
-            ($0.useDoRA, $0.initialization) = (true, .olora)
+            ($0.useDoRA, $0.ensuresWeightTying) = (true, true)
         },
         Fault(says: ["PiSSA and OLoRA of the embedding"]) {
             $0.target.include = .only(.list(["embed_tokens"]))

@@ -88,7 +88,7 @@ let kernelBenchmarks: [KernelBenchmark] =
                 shapes: { [[$0, hidden], [49152, hidden]] }, storage: .bf16
             ) { x, _ in
                 headCrossEntropy(
-                    x[0].stored(as: type), head: LinearOperands(weight: x[1], precision: precision),
+                    x[0].stored(as: type), head: .product(LinearOperands(weight: x[1], precision: precision)),
                     targets: (0..<x[0].rows).map { Int32($0 * 17) },
                     coefficients: Array(repeating: -1, count: x[0].rows)
                 ).loss ?? x[0]

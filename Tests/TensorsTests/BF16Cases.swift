@@ -68,7 +68,8 @@ let bf16Cases: [OpCase] = [
         let operands = LinearOperands(weight: x[1], precision: .bf16)
         let targets = (0..<40).map { Int32($0 * 7 % 50) }
         let result = headCrossEntropy(
-            x[0].stored(as: .bf16), head: operands, targets: targets, coefficients: OpCase.numbers(40, seed: 5))
+            x[0].stored(as: .bf16), head: .product(operands), targets: targets,
+            coefficients: OpCase.numbers(40, seed: 5))
         return result.loss ?? Tensor([], shape: [0])
     },
 ]

@@ -193,7 +193,8 @@ private func attentionCase(
 /// `Σ (c + ½ log p) log p`, whose coefficients `c + log p` depend on the scores.
 private func laterLoss(_ x: Tensor, _ operands: LinearOperands) -> Tensor {
     let weights = OpCase.numbers(x.rows, seed: 5)
-    let result = HeadScores(x, head: operands, targets: (0..<x.rows).map { Int32($0 * 7 % operands.weight.rows) })
+    let result = HeadScores(
+        x, head: .product(operands), targets: (0..<x.rows).map { Int32($0 * 7 % operands.weight.rows) })
     let logp = result.scores.logProbabilities
     let value = zip(weights, logp).reduce(0.0) { $0 + Double(($1.0 + $1.1 / 2) * $1.1) }
     return result.loss(value, coefficients: zip(weights, logp).map { $0 + $1 })
@@ -204,7 +205,7 @@ private func entropyLoss(_ x: Tensor, _ operands: LinearOperands, expectsEntropi
     let (weights, slopes) = (OpCase.numbers(x.rows, seed: 5), OpCase.numbers(x.rows, seed: 6))
     let entropies = slopes.enumerated().map { $0 % 3 == 0 ? 0 : $1 }
     let result = HeadScores(
-        x, head: operands, targets: (0..<x.rows).map { Int32($0 * 7 % operands.weight.rows) },
+        x, head: .product(operands), targets: (0..<x.rows).map { Int32($0 * 7 % operands.weight.rows) },
         expectsEntropies: expectsEntropies)
     func sum(_ a: [Float], _ b: [Float]) -> Double { zip(a, b).reduce(0.0) { $0 + Double($1.0 * $1.1) } }
     return result.loss(
@@ -215,6 +216,6 @@ private func entropyLoss(_ x: Tensor, _ operands: LinearOperands, expectsEntropi
 private func head(_ x: Tensor, _ operands: LinearOperands) -> Tensor {
     let coefficients = OpCase.numbers(x.rows, seed: 5)
     let targets = (0..<x.rows).map { Int32($0 * 7 % operands.weight.rows) }
-    let result = headCrossEntropy(x, head: operands, targets: targets, coefficients: coefficients)
+    let result = headCrossEntropy(x, head: .product(operands), targets: targets, coefficients: coefficients)
     return result.loss ?? Tensor([], shape: [0])
 }

@@ -80,7 +80,7 @@ import Testing
         let h = Tensor(OpCase.numbers(300 * 8, seed: 1), shape: [300, 8])
         let weight = Tensor(OpCase.numbers(50 * 8, seed: 2), shape: [50, 8])
         let targets = (0..<300).map { Int32($0 % 50) }
-        let scores = HeadScores(h, head: LinearOperands(weight: weight), targets: targets).scores
+        let scores = HeadScores(h, head: .product(LinearOperands(weight: weight)), targets: targets).scores
         let logits = LinearOperands(weight: weight)(h).values
         for row in [0, 1, 130, 299] {
             let row64 = logits[row * 50..<(row + 1) * 50].map(Double.init)

@@ -17,7 +17,7 @@ import Trainers
     }
 
     @Test("every run has its golden values")
-    func allRuns() { #expect(Self.tiny.count == 17) }
+    func allRuns() { #expect(Self.tiny.count == 20) }
 
     @Test("losses, gradient norms, rates and the trained adapter", arguments: tiny)
     func tinyRun(_ name: String) throws {
@@ -27,7 +27,7 @@ import Trainers
         try check(model, golden: name)
         #expect(frozenBits(model) == frozen)
         // The signs of singular vectors are chance.
-        guard !["tiny-pissa", "tiny-olora"].contains(name) else { return }
+        guard !["tiny-pissa", "tiny-olora", "tiny-dora-pissa"].contains(name) else { return }
         let trained = try SafetensorsFile(Locations.fixture("training/\(name).safetensors"))
         let prefix = name == "tiny-partly" ? "" : "base_model.model."
         let tensors = model.trainableParameters().map {
@@ -46,19 +46,22 @@ import Trainers
             try TrainableParameters(patterns: patterns).apply(to: model, layers: model.configuration.layers)
             return
         }
+        // Runs named after the adapter that they start from.
+        let named = ["dora-embedding", "ia3-saved"]
         let start = [
             "tiny-dora": "adapters/tiny-llama/dora", "tiny-ia3": "adapters/tiny-llama/ia3",
             "tiny-loraplus": "adapters/tiny-llama/dora", "tiny-embedding": "adapters/tiny-llama/embedding",
             "tiny-saved": "adapters/tiny-llama/saved-head", "tiny-tokens": "adapters/tiny-llama/tokens",
         ]
-        if let method = ["tiny-pissa": "pissa", "tiny-olora": "olora"][name] {
+        if let method = ["tiny-pissa": "pissa", "tiny-dora-pissa": "pissa", "tiny-olora": "olora"][name] {
             var lora = LoRAConfiguration()
-            (lora.r, lora.loraAlpha) = (4, 6)
+            (lora.r, lora.loraAlpha, lora.useDoRA) = (4, 6, name.contains("dora"))
             lora.initialization = try #require(.init(method))
             try attach(lora, to: model, seed: 1)
             return
         }
-        let folder = try AdapterFolder(Locations.fixture(start[name] ?? "training/tiny-start"))
+        let own = named.first { name == "tiny-\($0)" }.map { "adapters/tiny-llama/\($0)" }
+        let folder = try AdapterFolder(Locations.fixture(own ?? start[name] ?? "training/tiny-start"))
         try attach(folder, to: model, isTrainable: true)
     }
 

@@ -42,14 +42,23 @@ public final class LoRAAdapter: LinearAdapter, KeepsBaseWeight {
 
     /// A, B and the bias; with a start, `[A; A₀]` and `[B, -B₀]`.
     public var savedTensors: [(name: String, value: Tensor)] {
-        let pair = start.map { start in
-            (
-                a: a.value.stacked(on: start.a),
-                b: b.value.transposed.stacked(on: start.b.scaled(by: -1).transposed).transposed
-            )
-        }
-        return [("lora_A.weight", pair?.a ?? a.value), ("lora_B.weight", pair?.b ?? b.value)]
-            + (ownBias.map { [("base_layer.bias", $0.value)] } ?? []) + savedBase
+        savedPair + savedBase
+    }
+
+    /// A, B and the bias, without the layer's weight.
+    var savedPair: [(name: String, value: Tensor)] {
+        let pair = pair
+        return [("lora_A.weight", pair.a), ("lora_B.weight", pair.b)]
+            + (ownBias.map { [("base_layer.bias", $0.value)] } ?? [])
+    }
+
+    /// A and B; with a start, `[A; A₀]` and `[B, -B₀]`.
+    private var pair: (a: Tensor, b: Tensor) {
+        guard let start else { return (a.value, b.value) }
+        return (
+            a.value.stacked(on: start.a),
+            b.value.transposed.stacked(on: start.b.scaled(by: -1).transposed).transposed
+        )
     }
 
     /// The pair, and what it started as.
@@ -63,10 +72,14 @@ public final class LoRAAdapter: LinearAdapter, KeepsBaseWeight {
             dropout: context.dropoutMask(dropout, module: "\(path).lora_dropout"))
     }
 
-    /// The term off any tape, without dropout.
-    var term: LowRankTerm { LowRankTerm(a: a.value, b: b.value, scale: scale) }
+    /// What the adapter is in all, off any tape and without dropout.
+    var term: LowRankTerm {
+        let pair = pair
+        return LowRankTerm(a: pair.a, b: pair.b, scale: scale)
+    }
 
-    private var startTerm: LowRankTerm? { start.map { LowRankTerm(a: $0.a, b: $0.b, scale: -scale) } }
+    /// What takes the start off again.
+    var startTerm: LowRankTerm? { start.map { LowRankTerm(a: $0.a, b: $0.b, scale: -scale) } }
 
     /// `W + scale · (B A - B₀ A₀)`, in f32 whatever W is stored as.
     public func merged(into weight: Tensor) -> Tensor {

@@ -28,6 +28,9 @@ public final class LoRAEmbedding: EmbeddingAdapter, KeepsBaseWeight {
         [("lora_embedding_A", a.value), ("lora_embedding_B", b.value)] + savedBase
     }
 
+    /// What it adds to the table, transposed: `scale · B A`.
+    var term: LowRankTerm { LowRankTerm(a: a.value, b: b.value, scale: scale) }
+
     /// The rows plus those of `scale · Aᵀ Bᵀ`.
     public func adapted(_ rows: Tensor, of tokens: [Int32], _ context: ForwardContext) -> Tensor {
         let hidden = gatherRows(context.value(a).transposed, tokens, as: context.activations)

@@ -61,13 +61,7 @@ extension LoRAConfiguration {
             ensuresWeightTying
             ? modules.tie.flatMap { paths.isDisjoint(with: [$0.embedding, $0.head]) ? nil : $0 } : nil
         let apart = whole.filter { $0.path != tie?.embedding && $0.path != tie?.head }
-        let plans = apart.map { path, weight, bias in
-            var shapes: [(name: String, shape: [Int])] = [("weight", weight.value.shape)]
-            if let bias { shapes.append(("bias", bias.value.shape)) }
-            return AdapterPlan(path: path, shapes: shapes) { _ in
-                TrainedLayer(weight: weight.trainableCopy, bias: bias?.trainableCopy)
-            }
-        }
+        let plans = apart.map(AdapterPlan.init(inFull:))
         guard let tie, let table = modules.embeddings.first(where: { $0.path == tie.embedding })?.table.weight else {
             return plans
         }
@@ -117,7 +111,7 @@ private struct LoRAPairs {
             guard wanted.contains(path) else { return [] }
             switch module {
             case let layer as Linear where path != targets.tie?.head: return [try linearPlan(path, layer)]
-            case let table as Embedding: return try embeddingPlans(path, table.weight)
+            case let table as Embedding: return try embeddingPlans(path, table)
             default: return []
             }
         }
@@ -130,9 +124,6 @@ private struct LoRAPairs {
 
     private func linearPlan(_ path: String, _ layer: Linear) throws -> AdapterPlan {
         let isHead = AdaptableModules.heads.contains(path)
-        if configuration.useDoRA, isHead {
-            throw InputError("`use_dora`: DoRA on the output head \(path) is not supported")
-        }
         let (rank, scale) = numbers(path)
         let (inputs, outputs) = (layer.inputSize, layer.outputSize)
         let isDecomposition = configuration.initialization.isDecomposition
@@ -153,12 +144,12 @@ private struct LoRAPairs {
             let pair = LoRAAdapter(
                 a: a, b: b, start: isDecomposition ? (a.copied(), b.copied()) : nil, bias: bias?.trainableCopy.value,
                 scale: scale, dropout: Float(configuration.loraDropout), path: path)
-            return configuration.useDoRA ? DoRAAdapter(pair, base: layer.weight) : pair
+            return configuration.useDoRA ? DoRAAdapter(pair, on: layer) : pair
         }
     }
 
-    private func embeddingPlans(_ path: String, _ table: Parameter) throws -> [AdapterPlan] {
-        if configuration.useDoRA { throw InputError("`use_dora`: DoRA on the embedding \(path) is not supported") }
+    private func embeddingPlans(_ path: String, _ module: Embedding) throws -> [AdapterPlan] {
+        let table = module.weight
         if configuration.initialization.isDecomposition {
             throw InputError("`init_lora_weights`: PiSSA and OLoRA of the embedding \(path) are not supported")
         }
@@ -172,12 +163,13 @@ private struct LoRAPairs {
             let (a, b) = start.embeddingPair(vocabulary: vocabulary, size: size)
             return LoRAEmbedding(a: a, b: b, scale: scale)
         }
-        let shapes = [
+        var shapes = [
             (name: "lora_embedding_A", shape: [rank, vocabulary]), (name: "lora_embedding_B", shape: [size, rank]),
         ]
+        if configuration.useDoRA { shapes.append((name: "lora_magnitude_vector", shape: [size])) }
         let plan = AdapterPlan(path: path, shapes: shapes, base: table) { seed in
             seedOfAll = seed
-            return shared.value
+            return configuration.useDoRA ? DoRAEmbedding(shared.value, on: module) : shared.value
         }
         guard let head = targets.tie?.head else { return [plan] }
         let turned = [
@@ -239,7 +231,7 @@ extension TrainableTokens {
             if let other = ids.first(where: { $0 < 0 || $0 >= size }) {
                 throw InputError(
                     "`trainable_token_indices`: there is no token \(other): \(path) has \(size)",
-                    hint: "Tables are not made larger here; resize the model first")
+                    hint: "`model.add_tokens` makes tokenizer and tables larger")
             }
             guard !ids.isEmpty, Set(ids).count == ids.count else {
                 throw InputError("`trainable_token_indices`: \(name) must list tokens, each once")

@@ -40,6 +40,18 @@ final class TiedTrainedHead: LinearAdapter, FollowsEmbedding {
     func merged(into weight: Tensor) -> Tensor { weight }
 }
 
+extension AdapterPlan {
+    /// That of a module trained in full.
+    init(inFull module: AdaptableModules.Weighted) {
+        let (path, weight, bias) = module
+        var shapes: [(name: String, shape: [Int])] = [("weight", weight.value.shape)]
+        if let bias { shapes.append(("bias", bias.value.shape)) }
+        self.init(path: path, shapes: shapes) { _ in
+            TrainedLayer(weight: weight.trainableCopy, bias: bias?.trainableCopy)
+        }
+    }
+}
+
 extension AdaptableModules {
     /// Modules with weights, by path.
     typealias Weighted = (path: String, weight: Parameter, bias: Parameter?)

@@ -7,7 +7,7 @@ import Tensors
 ///
 /// Source: Liu et al., "Few-Shot Parameter-Efficient Fine-Tuning is Better and Cheaper than In-Context Learning", arXiv:2205.05638. Keys
 /// and defaults are those of PEFT's `IA3Config`.
-public struct IA3Configuration: LinearAdapterConfiguration {
+public struct IA3Configuration: AdapterConfiguration {
     /// `ia3`.
     public static let type = "ia3"
     /// `IA3`.
@@ -17,6 +17,8 @@ public struct IA3Configuration: LinearAdapterConfiguration {
     public var target: TargetModules
     /// Those of them whose input is scaled, not their output. A name fits a path that ends in it; an expression fits a whole path.
     public var feedforward: ModuleNames
+    /// Modules that are trained in full: the ends of their paths.
+    public var modulesToSave: [String] = []
     /// Whether the vectors start at one, so that the adapter starts as nothing; otherwise they are normal. For tests.
     public var initializesToOnes = true
 
@@ -60,16 +62,25 @@ public struct IA3Configuration: LinearAdapterConfiguration {
         }
     }
 
-    /// The vector of each layer.
-    public func plan(for layers: [(path: String, layer: Linear)], strict: Bool) throws -> [AdapterPlan] {
-        if let head = layers.first(where: { AdaptableModules.heads.contains($0.path) }) {
-            throw InputError("`target_modules`: IA³ on the output head \(head.path) is not supported")
-        }
+    /// A vector for each layer, and the modules trained in full.
+    public func plan(for modules: AdaptableModules, strict: Bool) throws -> [AdapterPlan] {
+        let whole = try modules.trainedInFull(modulesToSave, strict: strict)
+        return try plan(for: layers(modules, strict: strict), strict: strict) + whole.map(AdapterPlan.init(inFull:))
+    }
+
+    /// The layers that get a vector: those named and not trained in full.
+    private func layers(_ modules: AdaptableModules, strict: Bool) throws -> [NamedLinear] {
+        let whole = Set(try modules.trainedInFull(modulesToSave, strict: strict).map(\.path))
+        return try target.matching(modules, strict: strict).filter { !whole.contains($0.path) }
+    }
+
+    private func plan(for layers: [NamedLinear], strict: Bool) throws -> [AdapterPlan] {
         let scalesInput = try feedforwardPaths(layers.map(\.path), strict: strict)
         return layers.map { path, layer in
             let isFeedforward = scalesInput.contains(path)
             let shape = isFeedforward ? [1, layer.inputSize] : [layer.outputSize, 1]
-            return AdapterPlan(path: path, shapes: [("ia3_l", shape)]) { seed in
+            let base = AdaptableModules.heads.contains(path) ? layer.weight : nil
+            return AdapterPlan(path: path, shapes: [("ia3_l", shape)], base: base) { seed in
                 var generator = RandomGenerator(RandomKey(seed: seed, purpose: "\(path).ia3_l"))
                 let values = (0..<shape[0] * shape[1]).map { _ in
                     initializesToOnes ? 1 : Float(generator.normal())
@@ -95,11 +106,13 @@ public struct IA3Configuration: LinearAdapterConfiguration {
 }
 
 /// The vector of one linear layer.
-public final class IA3Adapter: LinearAdapter {
+public final class IA3Adapter: LinearAdapter, KeepsBaseWeight {
     /// l: `[1, in]` of a feed-forward layer, `[out, 1]` of another.
     public let scale: Parameter
     /// Whether the input is scaled, not the output.
     public let isFeedforward: Bool
+    /// The weight that the adapter's file holds instead of the base's.
+    public var ownWeight: Parameter?
 
     init(_ scale: Tensor, isFeedforward: Bool) {
         self.scale = Parameter(scale)
@@ -108,6 +121,9 @@ public final class IA3Adapter: LinearAdapter {
 
     /// l.
     public var ownParameters: [(name: String, parameter: Parameter)] { [("ia3_l", scale)] }
+
+    /// l, and the weight that the file holds.
+    public var savedTensors: [(name: String, value: Tensor)] { [("ia3_l", scale.value)] + savedBase }
 
     /// Input or output times l.
     public func updates(_ context: ForwardContext) -> [LinearUpdate] {
@@ -149,15 +165,17 @@ extension IA3Configuration {
                 TargetModules.Selection(include), exclude: try reader.moduleNames("exclude_modules")),
             feedforward: feedforward)
         initializesToOnes = try reader.flag("init_ia3_weights", default: true)
-        try reader.refuse("modules_to_save")
+        modulesToSave = try reader.strings("modules_to_save")
         try reader.refuse("fan_in_fan_out", unless: false)
     }
 
     /// The keys as PEFT 0.21 writes them.
-    public func peftKeys(for paths: [String]) throws -> [String: JSON] {
+    public func peftKeys(for modules: AdaptableModules) throws -> [String: JSON] {
         [
-            "feedforward_modules": savedFeedforward.json, "exclude_modules": target.exclude?.json ?? .null,
-            "fan_in_fan_out": false, "init_ia3_weights": .bool(initializesToOnes), "modules_to_save": .null,
+            "target_modules": target.saved(for: modules).json, "feedforward_modules": savedFeedforward.json,
+            "exclude_modules": target.exclude?.json ?? .null,
+            "fan_in_fan_out": false, "init_ia3_weights": .bool(initializesToOnes),
+            "modules_to_save": modulesToSave.isEmpty ? .null : .array(modulesToSave.map { .string($0) }),
         ]
     }
 

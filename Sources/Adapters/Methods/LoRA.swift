@@ -97,11 +97,14 @@ public struct LoRAConfiguration: AdapterConfiguration {
             throw InputError("`lora_dropout`: a share of at least 0 and less than 1 is needed, not \(loraDropout)")
         }
         if initialization.isDecomposition {
-            if useDoRA { throw InputError("`init_lora_weights`: PiSSA and OLoRA are not supported with `use_dora`") }
             for (key, alpha) in [("lora_alpha", loraAlpha)] + alphaPattern.rows.map({ ($0.key, $0.value) })
             where alpha <= 0 {
                 throw InputError("`\(key)`: PiSSA and OLoRA need a scale above 0, not \(alpha)")
             }
+        }
+        if useDoRA, ensuresWeightTying {
+            throw InputError(
+                "`ensure_weight_tying` is not supported with `use_dora`: table and head have a magnitude each")
         }
         if target.layers == nil, !target.layersPattern.isEmpty {
             throw InputError("`layers_pattern` needs `layers_to_transform`")
@@ -120,6 +123,31 @@ public struct LoRAConfiguration: AdapterConfiguration {
     /// What `B A` is multiplied by.
     func scale(rank: Int, alpha: Double) -> Float {
         Float(useRSLoRA ? alpha / Double(rank).squareRoot() : alpha / Double(rank))
+    }
+}
+
+extension LoRAConfiguration {
+    /// Trains the rows of some tokens too, in embedding and head, unless the tables are trained in full anyway.
+    ///
+    /// - Parameters:
+    ///   - tokens: the tokens.
+    ///   - isTied: whether the head shares the embedding's weight.
+    public mutating func train(tokens: [Int], isTied: Bool) {
+        let all = isTied ? ["embed_tokens"] : ["embed_tokens", "lm_head"]
+        let tables = all.filter { table in !modulesToSave.contains { "model.\(table)".hasSuffix($0) } }
+        var rows: [String: [Int]] = [:]
+        switch trainableTokens {
+        case nil: break
+        case .embedding(let ids): rows["embed_tokens"] = ids
+        case .tables(let named): rows = named
+        }
+        for table in tables {
+            let known = rows[table] ?? []
+            rows[table] = known + tokens.filter { !known.contains($0) }
+        }
+        guard !rows.isEmpty else { return }
+        let embedding = rows["embed_tokens"] ?? []
+        trainableTokens = rows.count == 1 && !embedding.isEmpty ? .embedding(embedding) : .tables(rows)
     }
 }
 

@@ -9,6 +9,8 @@ public struct IA3Settings: Equatable, Sendable {
     public var excludeModules: ModuleNames?
     /// Those whose input is scaled; nil for `down_proj`.
     public var feedforwardModules: ModuleNames?
+    /// Modules that are trained in full.
+    public var modulesToSave: [String]?
     /// Whether the vectors start at one.
     public var initializesToOnes = true
     /// A PEFT adapter's folder to start from instead.
@@ -23,6 +25,7 @@ public struct IA3Settings: Equatable, Sendable {
             try targetModules.map { IA3Configuration(target: TargetModules($0)) } ?? IA3Configuration(family: family)
         made.target.exclude = excludeModules
         made.feedforward = feedforwardModules ?? made.feedforward
+        made.modulesToSave = modulesToSave ?? []
         made.initializesToOnes = initializesToOnes
         return made
     }
@@ -41,6 +44,9 @@ extension IA3Settings: RecipeSection {
             RecipeKey(
                 "feedforward_modules", optional: \.feedforwardModules,
                 "IA³: those of `target_modules` whose input is scaled, not their output; `[down_proj]` if left out."),
+            RecipeKey(
+                "modules_to_save", optional: \.modulesToSave,
+                "Modules trained in full beside the vectors and saved with them, by the ends of their paths."),
             RecipeKey(
                 "init_ia3_weights", \.initializesToOnes,
                 "IA³: start at one, so that the adapter starts as nothing; false starts at random."),

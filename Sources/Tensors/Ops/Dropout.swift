@@ -23,7 +23,7 @@ public struct DropoutMask {
     }
 
     /// The mask of some rows of the batch.
-    func selecting(rows: [Int32]) -> DropoutMask {
+    public func selecting(rows: [Int32]) -> DropoutMask {
         DropoutMask(
             probability: probability, key: key, rowKeys: rows.map { rowKeys[Int($0)] },
             positions: rows.map { positions[Int($0)] })

@@ -33,16 +33,20 @@ private let logitBytes = 64 << 20
 ///     because the coefficients are known.
 /// - Returns: L as a tensor of one element on the tape, and the scores.
 public func headCrossEntropy(
-    _ h: Tensor, head: LinearOperands, targets: [Int32], coefficients: [Float]? = nil
+    _ h: Tensor, head: HeadProjection, targets: [Int32], coefficients: [Float]? = nil
 ) -> (loss: Tensor?, scores: TokenScores) {
     checkTargets(targets, h, head)
     precondition(
         coefficients.map { $0.count == targets.count } ?? true, "\(targets.count) targets need as many coefficients")
+    if case .composed = head, let coefficients {
+        let scored = HeadScores(h, head: head, targets: targets)
+        return (scored.loss(total(coefficients, scored.scores), coefficients: coefficients), scored.scores)
+    }
     let wantsGradient = coefficients != nil && (h.isTracked || head.isTracked)
     var pass = HeadPass(h: h, head: head, wantsInput: wantsGradient && h.isTracked)
     pass.run(targets, coefficients: wantsGradient ? coefficients : nil)
     guard let coefficients else { return (nil, pass.scores) }
-    let total = zip(coefficients, pass.scores.logProbabilities).reduce(0.0) { $0 + Double($1.0) * Double($1.1) }
+    let total = total(coefficients, pass.scores)
     let gradients = [pass.inputGradient] + pass.headGradients
     let loss = Tensor([Float(total)], shape: [1], device: h.device).recorded(from: [h] + head.tensors) { upstream in
         let factor = upstream.scalar
@@ -51,9 +55,15 @@ public func headCrossEntropy(
     return (loss, pass.scores)
 }
 
-private func checkTargets(_ targets: [Int32], _ h: Tensor, _ head: LinearOperands) {
+/// `Σ cᵢ · log p(targetᵢ)`.
+private func total(_ coefficients: [Float], _ scores: TokenScores) -> Double {
+    zip(coefficients, scores.logProbabilities).reduce(0.0) { $0 + Double($1.0) * Double($1.1) }
+}
+
+private func checkTargets(_ targets: [Int32], _ h: Tensor, _ head: HeadProjection) {
+    let vocabulary = head.vocabulary
     precondition(targets.count == h.rows, "\(targets.count) targets for hidden rows of shape \(h.shape)")
-    precondition(targets.allSatisfy { $0 >= 0 && $0 < head.weight.rows }, "a target outside \(head.weight.rows) tokens")
+    precondition(targets.allSatisfy { $0 >= 0 && $0 < vocabulary }, "a target outside \(vocabulary) tokens")
 }
 
 /// Scores of a batch whose loss is a function of them, known only once all are there: preferences, policy gradients.
@@ -61,7 +71,7 @@ public struct HeadScores {
     /// Each row's scores.
     public let scores: TokenScores
     private let h: Tensor
-    private let head: LinearOperands
+    private let head: HeadProjection
     private let targets: [Int32]
     /// `d log p(targetᵢ) / d hᵢ`, from the same pass; nil where h needs no gradient, or the backward pass runs the head again.
     private let jacobian: Tensor?
@@ -75,12 +85,12 @@ public struct HeadScores {
     ///   - targets: R token ids.
     ///   - expectsEntropies: whether the loss will have a term in the entropies. The backward pass then runs the head again, as it does
     ///     where the head itself is trained.
-    public init(_ h: Tensor, head: LinearOperands, targets: [Int32], expectsEntropies: Bool = false) {
+    public init(_ h: Tensor, head: HeadProjection, targets: [Int32], expectsEntropies: Bool = false) {
         checkTargets(targets, h, head)
         self.h = h
         self.head = head
         self.targets = targets
-        let keepsJacobian = h.isTracked && !head.isTracked && !expectsEntropies
+        let keepsJacobian = h.isTracked && head.isFixedProduct && !expectsEntropies
         var pass = HeadPass(h: h, head: head, wantsInput: keepsJacobian, inputType: .f32, withMoments: true)
         // The head's own gradient is a sum over rows, which needs the coefficients: the backward pass runs the head again.
         pass.run(targets, coefficients: keepsJacobian ? [Float](repeating: 1, count: targets.count) : nil)
@@ -100,7 +110,9 @@ public struct HeadScores {
             coefficients.count == targets.count && [0, targets.count].contains(entropyCoefficients.count),
             "\(targets.count) targets, \(coefficients.count) and \(entropyCoefficients.count) coefficients")
         let hasEntropies = entropyCoefficients.contains { $0 != 0 }
-        return Tensor([Float(value)], shape: [1], device: h.device).recorded(from: [h] + head.tensors) { upstream in
+        let (loss, inputs) = (Tensor([Float(value)], shape: [1], device: h.device), [h] + head.tensors)
+        guard let tape = inputs.lazy.compactMap({ $0.position?.tape }).first ?? head.tape else { return loss }
+        return tape.record(loss, inputs: inputs) { upstream in
             let factor = upstream.scalar
             let coefficients = coefficients.map { $0 * factor }
             if let jacobian, !hasEntropies {
@@ -119,13 +131,13 @@ public struct HeadScores {
 /// The state of one pass over the chunks.
 private struct HeadPass {
     let h: Tensor
-    let head: LinearOperands
+    let head: HeadProjection
     var scores: TokenScores
     let inputGradient: Tensor?
     var headGradients: [Tensor?]
 
     init(
-        h: Tensor, head: LinearOperands, wantsInput: Bool, inputType: DType? = nil, withMoments: Bool = false
+        h: Tensor, head: HeadProjection, wantsInput: Bool, inputType: DType? = nil, withMoments: Bool = false
     ) {
         self.h = h.detached
         self.head = head
@@ -137,22 +149,45 @@ private struct HeadPass {
 
     /// Scores all rows, and turns them into gradients where there are coefficients.
     mutating func run(_ targets: [Int32], coefficients: [Float]?, entropyCoefficients: [Float]? = nil) {
-        let chunk = max(16, min(256, logitBytes / (4 * head.weight.rows) / 16 * 16))
+        let chunk = max(16, min(256, logitBytes / (4 * head.vocabulary) / 16 * 16))
         for start in stride(from: 0, to: targets.count, by: chunk) {
             let rows = start..<min(start + chunk, targets.count)
-            run(
-                rows, targets: Array(targets[rows]), coefficients: coefficients.map { Array($0[rows]) },
+            let part = Part(
+                rows: rows, targets: Array(targets[rows]), coefficients: coefficients.map { Array($0[rows]) },
                 entropyCoefficients: entropyCoefficients.map { Array($0[rows]) })
+            switch head {
+            case .product(let operands): run(operands, part)
+            case .composed(let head): run(head, part)
+            }
         }
     }
 
-    private mutating func run(
-        _ rows: Range<Int>, targets: [Int32], coefficients: [Float]?, entropyCoefficients: [Float]?
-    ) {
+    /// The rows of a chunk.
+    private struct Part {
+        let rows: Range<Int>
+        let targets: [Int32]
+        let coefficients: [Float]?
+        let entropyCoefficients: [Float]?
+    }
+
+    /// Adds to the gradients of the head's parameters on a tape of its own, which follows them.
+    private mutating func run(_ head: ComposedHead, _ part: Part) {
+        let tape = part.coefficients.map { _ in Tape() }
+        let x = tape?.leaf(h[rows: part.rows]) ?? h[rows: part.rows]
+        let logits = head.map(x, Array(head.rows[part.rows]), tape)
+        let scored = logits.detached.copied()
+        score(scored, part)
+        tape?.backward(from: logits, gradient: scored)
+        guard let dx = tape?.gradient(of: x), let inputGradient else { return }
+        inputGradient[rows: part.rows].copyElements(from: dx.converted(to: inputGradient.dtype))
+    }
+
+    private mutating func run(_ head: LinearOperands, _ part: Part) {
+        let (rows, coefficients) = (part.rows, part.coefficients)
         let x = h[rows: rows]
         let head = head.selecting(rows: Array(Int32(rows.lowerBound)..<Int32(rows.upperBound)))
         let (logits, hidden) = head.forward(x)
-        score(logits, rows, targets, coefficients, entropyCoefficients)
+        score(logits, part)
         guard coefficients != nil else { return }
         let gradients = LinearGradient(
             layers: [head], hidden: [hidden], input: { x }, inputType: inputGradient?.dtype ?? x.dtype,
@@ -167,20 +202,17 @@ private struct HeadPass {
     }
 
     /// Fills the scores of `rows`; `logits` become their gradient where there are coefficients.
-    private mutating func score(
-        _ logits: Tensor, _ rows: Range<Int>, _ targets: [Int32], _ coefficients: [Float]?,
-        _ entropyCoefficients: [Float]?
-    ) {
-        func part(_ buffer: UnsafeMutableBufferPointer<Float>) -> UnsafeMutablePointer<Float>? {
-            buffer.isEmpty ? nil : buffer.baseAddress.map { $0 + rows.lowerBound }
+    private mutating func score(_ logits: Tensor, _ part: Part) {
+        func own(_ buffer: UnsafeMutableBufferPointer<Float>) -> UnsafeMutablePointer<Float>? {
+            buffer.isEmpty ? nil : buffer.baseAddress.map { $0 + part.rows.lowerBound }
         }
         scores.withUnsafeMutableBuffers { logp, entropies, hits, means, squares in
             let out = target_scores(
-                logp: part(logp), entropy: part(entropies), hits: part(hits), mean_logits: part(means),
-                log_sum_squares: part(squares))
+                logp: own(logp), entropy: own(entropies), hits: own(hits), mean_logits: own(means),
+                log_sum_squares: own(squares))
             logits.device.kernels.cross_entropy(
-                out, logits.floats, targets, coefficients, entropyCoefficients, Int64(rows.count), Int64(logits.columns)
-            )
+                out, logits.floats, part.targets, part.coefficients, part.entropyCoefficients,
+                Int64(part.rows.count), Int64(logits.columns))
         }
     }
 }

@@ -12,6 +12,12 @@ extension Tensor {
         }
     }
 
+    /// The sum of the squares of each column of a matrix in any storage type, `[columns]`, off the tape.
+    public var squaredColumnNorms: Tensor {
+        let numbers = detached.converted(to: .f32)
+        return numbers.sumOfProducts(with: numbers)
+    }
+
     /// Whether this is the same memory, and not only the same numbers.
     public func isSameMemory(as other: Tensor) -> Bool { storage === other.storage && offset == other.offset }
 }
@@ -22,14 +28,17 @@ extension Tensor {
 ///
 /// - Parameters:
 ///   - weight: W `[out, in]`, in any storage type.
-///   - squares: its ``Tensor/squaredRowNorms``.
+///   - isTransposed: whether it is kept as Wᵀ `[in, out]`, as a table of tokens is.
+///   - squares: its ``Tensor/squaredRowNorms``; of Wᵀ its ``Tensor/squaredColumnNorms``.
 ///   - term: A, B and s.
 /// - Returns: the norms in f32.
-public func rowNorms(of weight: Tensor, squares: Tensor, plus term: LowRankTerm) -> Tensor {
+public func rowNorms(
+    of weight: Tensor, isTransposed: Bool = false, squares: Tensor, plus term: LowRankTerm
+) -> Tensor {
     let (rank, s) = (term.a.rows, term.scale)
     let gram = product([ProductTerm(a: term.a, b: term.a, transposesB: true)])
     let inner = product([
-        ProductTerm(a: term.a, b: weight, factor: 2 * s, transposesB: true),
+        ProductTerm(a: term.a, b: weight, factor: 2 * s, transposesB: !isTransposed),
         ProductTerm(a: gram, b: term.b, factor: s * s, transposesB: true),
     ])
     let identity = Tensor(

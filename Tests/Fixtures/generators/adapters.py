@@ -40,6 +40,11 @@ VARIANTS = {
     "dora-rslora": dict(
         r=4, lora_alpha=6, use_dora=True, use_rslora=True, target_modules=["q_proj", "o_proj", "up_proj"],
         rank_pattern={"q_proj": 2}),
+    "dora-embedding": dict(r=4, lora_alpha=8, use_dora=True, target_modules=["embed_tokens", "q_proj"]),
+    "dora-head": dict(r=4, lora_alpha=6, use_dora=True, use_rslora=True, target_modules=["q_proj", "lm_head"]),
+    "dora-pissa": dict(
+        r=4, lora_alpha=6, use_dora=True, target_modules=["q_proj", "k_proj", "down_proj"],
+        init_lora_weights="pissa"),
     # The tied head keeps the weight of the base in all but the `tied` variants.
     "bias-all": dict(r=4, lora_alpha=8, target_modules=["q_proj", "o_proj"], bias="all"),
     "bias-lora": dict(r=4, lora_alpha=8, target_modules=["q_proj", "o_proj"], bias="lora_only"),
@@ -68,6 +73,12 @@ VARIANTS = {
         feedforward_modules=["o_proj", "gate_proj"], exclude_modules=["layers.0.mlp.up_proj"]),
     "ia3-regex": dict(
         method=IA3Config, target_modules=r".*\.layers\.1\..*_proj", feedforward_modules=r".*\.(o|down)_proj"),
+    "ia3-saved": dict(
+        method=IA3Config, target_modules=["k_proj", "v_proj", "down_proj"], feedforward_modules=["down_proj"],
+        modules_to_save=["norm", "layers.0.mlp.up_proj"]),
+    "ia3-head": dict(method=IA3Config, target_modules=["v_proj", "lm_head"], feedforward_modules=[]),
+    "ia3-head-input": dict(
+        method=IA3Config, target_modules=["v_proj", "lm_head"], feedforward_modules=["lm_head"]),
 }
 
 

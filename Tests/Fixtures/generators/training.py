@@ -66,10 +66,13 @@ SMOLLM2_RUNS = ["all", "assistant"]
 METHOD_RUNS = {
     "dora": ("dora", {}), "ia3": ("ia3", {}),
     "loraplus": ("dora", {"loraplus_lr_ratio": 16.0, "loraplus_lr_embedding": 1e-5, "weight_decay": 0.1, **COSINE}),
+    # TRL takes no adapter of the head.
+    "dora-embedding": ("dora-embedding", {}), "ia3-saved": ("ia3-saved", {}),
     "embedding": ("embedding", {}), "saved": ("saved-head", {}), "tokens": ("tokens", {}),
     # New adapters, whose start PEFT takes off the weights.
     "pissa": (dict(r=4, lora_alpha=6, target_modules=ALL_LINEAR, init_lora_weights="pissa"), {}),
     "olora": (dict(r=4, lora_alpha=6, target_modules=ALL_LINEAR, init_lora_weights="olora"), {}),
+    "dora-pissa": (dict(r=4, lora_alpha=6, target_modules=ALL_LINEAR, init_lora_weights="pissa", use_dora=True), {}),
     # No adapter: the model's own weights whose names match one of the expressions.
     "partly": (None, {"trainable": [r".*norm\.weight", r"model\.layers\.1\.mlp\..*"], "weight_decay": 0.1}),
 }
