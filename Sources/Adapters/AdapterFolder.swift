@@ -109,8 +109,12 @@ public struct AdapterRecord: Hashable, Sendable {
     public static let baseHash = "graft_base_hash"
     /// The metadata key of how the base's matrices were stored in memory: `f32`, `bf16` …
     public static let baseStorage = "graft_base_storage"
+    /// The metadata key of the modules of it that were not quantised, a JSON array, where those are not the usual ones.
+    public static let baseSkippedModules = "graft_base_skip_modules"
     /// The metadata key of the hash of the chat template trained with.
     public static let templateHash = "graft_template_hash"
+    /// The metadata key of the tokens that the run added to the tokenizer, a JSON array.
+    public static let addedTokens = "graft_added_tokens"
     /// The metadata key of this program's version.
     public static let version = "graft_version"
 

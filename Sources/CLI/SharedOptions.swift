@@ -16,6 +16,14 @@ struct ModelOptions: ParsableArguments {
     @Option(help: ArgumentHelp("Whether nf4 keeps its scales in 8 bits too.", valueName: "true|false"))
     var doubleQuant: String?
 
+    @Option(
+        help: ArgumentHelp(
+            "Modules that int8 and nf4 leave as they are. [default: lm_head,embed_tokens]", valueName: "a,b|none"))
+    var skipModules: String?
+
+    @Flag(help: "Take adapters that were trained on other weights: the same model in another format or precision.")
+    var anyBase = false
+
     /// The flags as a recipe's section.
     ///
     /// - Parameter writesNF4: whether the command writes nf4, so that `--double-quant` has a meaning without `--weights`.
@@ -23,7 +31,8 @@ struct ModelOptions: ParsableArguments {
     /// - Throws: `InputError` for a value that a recipe would not take.
     func settings(writesNF4: Bool = false) throws -> ModelSettings {
         try ModelSettings(
-            path: model, precision: precision, weights: weights, doubleQuant: doubleQuant, writesNF4: writesNF4)
+            path: model, precision: precision, weights: weights, doubleQuant: doubleQuant, skipModules: skipModules,
+            anyBase: anyBase, writesNF4: writesNF4)
     }
 }
 

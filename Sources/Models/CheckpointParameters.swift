@@ -10,6 +10,8 @@ final class CheckpointParameters: ParameterSource {
     private let configuration: DecoderConfiguration
     private let storage: MatrixStorage
     private let task: ModelTask
+    /// The tokens that the checkpoint has rows for.
+    private let tableRows: Int
     private let names: Set<String>
     private var read: Set<String> = []
     /// Whether the score head was drawn, because the files have none.
@@ -21,13 +23,14 @@ final class CheckpointParameters: ParameterSource {
 
     init(
         _ checkpoint: any Checkpoint, family: any ModelFamily.Type, _ configuration: DecoderConfiguration,
-        storage: MatrixStorage, task: ModelTask
+        storage: MatrixStorage, tableRows: Int, task: ModelTask
     ) {
         self.checkpoint = checkpoint
         self.family = family
         self.configuration = configuration
         self.storage = storage
         self.task = task
+        self.tableRows = tableRows
         names = Set(checkpoint.tensorNames)
     }
 
@@ -38,17 +41,19 @@ final class CheckpointParameters: ParameterSource {
             throw InputError("the checkpoint has no tensor \(name)", file: checkpoint.path, place: name)
         }
         let found = try checkpoint.shape(of: name)
-        guard found == shape else {
+        let held = MatrixStorage.isTable(path) ? [min(shape[0], tableRows)] + shape.dropFirst() : shape
+        guard found == held else {
             throw InputError(
-                "the tensor has shape \(found), the configuration asks for \(shape)", file: checkpoint.path,
+                "the tensor has shape \(found), the configuration asks for \(held)", file: checkpoint.path,
                 place: name)
         }
         read.insert(name)
         let type = shape.count == 2 ? try storage.type(of: path, storedAs: try checkpoint.storageType(of: name)) : .f32
         defer { try? checkpoint.releasePages(of: name) }
+        if held != shape { return try grown(name, path, from: held, to: shape, type) }
         if shape.count == 2, let matrix = try checkpoint.quantizedMatrix(name) {
             // What is stored in NF4 stays as it is, with double quantisation or without.
-            return type == .nf4 || type == .nf4DoubleQuant ? matrix : matrix.converted(to: type)
+            return try storage.keepsNF4(path) ? matrix : matrix.converted(to: type)
         }
         guard type != .f32 else { return try Tensor(shape: shape) { try read(name, of: path, into: $0) } }
         let tensor = stagingArea()[rows: 0..<shape.reduce(1, *)].reshaped(shape)
@@ -71,6 +76,24 @@ final class CheckpointParameters: ParameterSource {
     private func mayIgnore(_ key: String) -> Bool {
         let isHead = task != .languageModel && (key.hasPrefix("lm_head.") || key == "output.weight")
         return isHead || family.mayIgnore(key, configuration)
+    }
+
+    /// A table with rows for tokens that the checkpoint does not have: the mean of its own, about which transformers'
+    /// `resize_token_embeddings` draws them with a deviation of some 3e-5 of theirs.
+    private func grown(
+        _ name: String, _ path: String, from held: [Int], to shape: [Int], _ type: DType
+    ) throws -> Tensor {
+        let (rows, columns) = (held[0], held[1])
+        let tensor = try Tensor(shape: shape) { floats in
+            try read(name, of: path, into: UnsafeMutableBufferPointer(rebasing: floats[..<(rows * columns)]))
+            var sums = [Double](repeating: 0, count: columns)
+            for row in 0..<rows { for column in 0..<columns { sums[column] += Double(floats[row * columns + column]) } }
+            for index in rows * columns..<floats.count { floats[index] = Float(sums[index % columns] / Double(rows)) }
+        }
+        guard type != .f32 else { return tensor }
+        let kept = tensor.converted(to: type)
+        if type.isQuantized { note(tensor.squaredError(of: kept), of: path) }
+        return kept
     }
 
     private func read(_ name: String, of path: String, into floats: UnsafeMutableBufferPointer<Float>) throws {

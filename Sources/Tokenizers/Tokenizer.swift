@@ -14,7 +14,7 @@ import Synchronization
 ///
 /// A value is cheap to copy, and may be used from several threads at once.
 public struct Tokenizer: Sendable {
-    let pipeline: Pipeline
+    var pipeline: Pipeline
     /// The id put at the start of a text, if the tokenizer names one.
     public var bosToken: Int32?
     /// The id that ends an answer, if the tokenizer names one.
@@ -82,8 +82,65 @@ public struct Tokenizer: Sendable {
         } ?? []
     }
 
+    /// The ids of the tokens beside the model's vocabulary.
+    public var addedTokens: [Int32] { pipeline.added.tokens.map(\.id) }
+
     /// Whether a token is one that decoding can leave out.
     public func isSpecial(_ id: Int32) -> Bool { pipeline.added.token(id)?.isSpecial ?? false }
+}
+
+/// A token to be added to a tokenizer.
+public struct NewToken: Hashable, Sendable {
+    /// Its text.
+    public var content: String
+    /// Whether it is a mark and no text: decoding can leave it out, and it is looked for as it is written, before normalisation.
+    public var isSpecial: Bool
+
+    /// Names a token.
+    public init(_ content: String, isSpecial: Bool) {
+        self.content = content
+        self.isSpecial = isSpecial
+    }
+}
+
+extension Tokenizer {
+    /// The same tokenizer with further tokens, which get the next ids: transformers' `add_tokens` and `add_special_tokens`.
+    ///
+    /// - Throws: ``InputError`` for a token that is empty, too long, there already or named twice.
+    public func adding(_ tokens: [NewToken]) throws -> Tokenizer {
+        guard !tokens.isEmpty else { return self }
+        let first = vocabularySize
+        var new: [AddedToken] = []
+        for token in tokens {
+            guard !token.content.isEmpty, token.content.utf8.count <= AddedTokens.longestContent else {
+                throw InputError(
+                    "a token of \(token.content.utf8.count) bytes cannot be added: from 1 to \(AddedTokens.longestContent) may be"
+                )
+            }
+            if let known = id(token.content) {
+                throw InputError("the token \(quoted(token.content)) cannot be added: it is there already, as \(known)")
+            }
+            guard !new.contains(where: { $0.content.utf8.elementsEqual(token.content.utf8) }) else {
+                throw InputError("the token \(quoted(token.content)) is to be added twice")
+            }
+            new.append(
+                AddedToken(
+                    content: token.content, id: Int32(first + new.count), isNormalized: !token.isSpecial,
+                    isSpecial: token.isSpecial))
+        }
+        var copy = self
+        copy.pipeline = pipeline.adding(new)
+        copy.files["tokenizer.json"] = try Self.adding(new, to: files["tokenizer.json"] ?? [])
+        return copy
+    }
+
+    /// A `tokenizer.json` with further added tokens.
+    private static func adding(_ tokens: [AddedToken], to bytes: [UInt8]) throws -> [UInt8] {
+        let file = try bytes.withUnsafeBytes { try JSON(parsing: $0, file: "tokenizer.json") }
+        var members = file.object ?? [:]
+        members["added_tokens"] = .array((file["added_tokens"]?.array ?? []) + tokens.map(\.json))
+        return Array(JSON.object(members).text().utf8)
+    }
 }
 
 /// The tokens of a text and where they stand in it.
@@ -120,6 +177,13 @@ final class Pipeline: Sendable {
         self.model = model
         self.postProcessor = postProcessor
         self.decoder = decoder
+    }
+
+    /// The same stages with further added tokens.
+    func adding(_ tokens: [AddedToken]) -> Pipeline {
+        Pipeline(
+            added: AddedTokens(added.tokens + tokens, normalizer: normalizer), normalizer: normalizer,
+            preTokenizer: preTokenizer, model: model, postProcessor: postProcessor, decoder: decoder)
     }
 
     /// One more than the largest id.

@@ -29,11 +29,7 @@ struct TokenizerFile {
         let tokens = try component("added_tokens").map { [vocabulary = model.vocabulary] in
             try AddedToken.read($0, vocabulary)
         }
-        added = AddedTokens(tokens ?? []) { [normalizer] content in
-            var scratch = EncodingScratch()
-            let text = AlignedText(Array(content.utf8), origin: 0, tracked: false)
-            return normalizer?.apply(text, &scratch).bytes ?? text.bytes
-        }
+        added = AddedTokens(tokens ?? [], normalizer: normalizer)
         postProcessor = try component("post_processor").map { try PostProcessor($0) } ?? PostProcessor()
         try checkSpecialTokens()
     }
@@ -55,7 +51,27 @@ struct TokenizerFile {
     }
 }
 
+extension AddedTokens {
+    /// Makes the matchers for a tokenizer with a normalizer.
+    init(_ tokens: [AddedToken], normalizer: Normalizer?) {
+        self.init(tokens) { content in
+            var scratch = EncodingScratch()
+            let text = AlignedText(Array(content.utf8), origin: 0, tracked: false)
+            return normalizer?.apply(text, &scratch).bytes ?? text.bytes
+        }
+    }
+}
+
 extension AddedToken {
+    /// An entry of `added_tokens`.
+    var json: JSON {
+        [
+            "id": .integer(Int(id)), "content": .string(content), "single_word": .bool(isSingleWord),
+            "lstrip": .bool(stripsLeft), "rstrip": .bool(stripsRight), "normalized": .bool(isNormalized),
+            "special": .bool(isSpecial),
+        ]
+    }
+
     /// Reads `added_tokens`.
     ///
     /// A token that the model's vocabulary has must give that id; another one must give an id that is free.

@@ -60,3 +60,22 @@ extension Tokenizer {
         chatTemplate = vocabulary.chatTemplate
     }
 }
+
+extension TokenizerVocabulary {
+    /// Adds the tokens that a tokenizer made of it got since.
+    public mutating func add(tokensOf tokenizer: Tokenizer) {
+        let lowest = scores?.min() ?? 0
+        for id in tokenizer.addedTokens.sorted() {
+            guard let content = tokenizer.token(id) else { continue }
+            while tokens.count <= Int(id) {
+                // Unused until it is named below.
+                tokens.append("[PAD\(tokens.count)]")
+                tokenTypes?.append(5)
+                scores?.append(lowest)
+            }
+            guard tokens[Int(id)] != content else { continue }
+            tokens[Int(id)] = content
+            tokenTypes?[Int(id)] = tokenizer.isSpecial(id) ? 3 : 4
+        }
+    }
+}

@@ -18,7 +18,11 @@ import Testing
         var name: String
         var settings: JSON
         var storage: DType
-        var testDescription: String { "\(name) on \(storage)" }
+        /// What is not quantised.
+        var skipped = SkippedModules.standard
+        var testDescription: String {
+            "\(name) on \(storage)" + (skipped == .standard ? "" : ", head and embedding too")
+        }
 
         func configuration() throws -> any AdapterConfiguration {
             let folder = try TemporaryFolder()
@@ -28,7 +32,9 @@ import Testing
         }
 
         func model(_ storage: DType? = nil) throws -> CausalLM {
-            try ModelRegistry.load(Locations.fixture("models/tiny-qwen2"), weights: storage ?? self.storage).model
+            try ModelRegistry.load(
+                Locations.fixture("models/tiny-qwen2"), weights: storage ?? self.storage, skipping: skipped
+            ).model
         }
 
         /// A model with a new adapter, each of whose numbers is moved off its start: most methods start as nothing.
@@ -74,7 +80,8 @@ import Testing
         let tables: Set<JSON> = ["embed_tokens", "lm_head", "model.embed_tokens"]
         let on = (settings.object ?? [:]).compactMap { key, value -> String? in
             if key == "target_modules" {
-                return tables.isDisjoint(with: value.array ?? []) ? nil : "embeddings"
+                let named = tables.intersection(value.array ?? []).compactMap(\.string).sorted()
+                return named.isEmpty ? nil : named.joined(separator: ", ")
             }
             switch value {
             case .bool(true): return key
@@ -88,6 +95,7 @@ import Testing
 
     static let cases = methods.flatMap { name, settings in
         [DType.f32, .bf16, .int8, .nf4].map { Case(name: name, settings: settings, storage: $0) }
+            + [Case(name: name, settings: settings, storage: .int8, skipped: SkippedModules([]))]
     }
 
     @Test("no method is missing here")

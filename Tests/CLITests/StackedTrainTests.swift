@@ -63,5 +63,51 @@ import Testing
         let others = 4 * (384 * 64 + 5 * 64 + factors)
         let bytes = try #require(report["parameter_bytes"]?.integer) - others
         #expect(abs(Double(bytes) / Double(linear) / bytesPerWeight - 1) < 0.05)
+
+        // With the table, which is head and embedding: nothing else is left in f32.
+        let whole = try await run.graft([
+            "benchmark", "recipe.yaml", "--steps", "1", "--json", "--set", "model.weights=nf4", "--set",
+            "model.double_quant=\(isDouble)", "--set", "model.skip_modules=none",
+        ]).json
+        let all = try #require(whole["parameter_bytes"]?.integer) - 4 * (5 * 64 + factors)
+        #expect(abs(Double(all) / Double(linear + 384 * 64) / bytesPerWeight - 1) < 0.05)
+    }
+
+    @Test func aRunOnAQuantisedHeadSaysSoAndIsFollowed() async throws {
+        let run = try TinyRun()
+        let trained = try await run.train([
+            "model.weights=nf4", "model.skip_modules=none", "training.max_steps=3",
+            "adapter.modules_to_save=[norm]", "adapter.target_modules=[q_proj, lm_head]",
+        ])
+        #expect(trained.status == 0, "\(trained.errors)")
+        #expect(trained.errors.contains("embed_tokens") && trained.errors.contains("off by (RMS)"))
+        let evaluated = try await run.graft([
+            "evaluate", "--model", "model", "--adapter", "run", "--data", "rows.jsonl", "--json",
+        ])
+        #expect(evaluated.errors.contains("nf4 (modules skipped: none) weights: the model is loaded so"))
+        // A merge folds into the numbers that the codes stand for, and the head gets a weight of its own.
+        let merged = try await run.graft([
+            "merge", "--model", "model", "--adapter", "run", "--output", "merged", "--dtype", "f32", "--data",
+            "rows.jsonl", "--json",
+        ])
+        #expect(merged.status == 0, "\(merged.errors)")
+        let comparison = try merged.json["comparison"]
+        let (on, folded) = (comparison?["adapter"]?["nll"]?.number, comparison?["merged"]?["nll"]?.number)
+        #expect(try isClose(#require(on), #require(folded), relative: 1e-5))
+        #expect(try merged.json["base_storage"] == "nf4_double_quant")
+        #expect(try JSON(contentsOf: run.folder.file("merged/config.json"))["tie_word_embeddings"] == false)
+
+        let answer = try await run.graft([
+            "generate", "--model", "model", "--weights", "nf4", "--skip-modules", "none", "--prompt", "Hello",
+            "--max-tokens", "4",
+        ])
+        #expect(answer.status == 0, "\(answer.errors)")
+        for (flags, words) in [
+            (["--skip-modules", "none"], "needs `--weights int8`"),
+            (["--weights", "int8", "--skip-modules", "lm_haed"], "Did you mean lm_head?"),
+        ] {
+            let wrong = try await run.graft(["generate", "--model", "model", "--prompt", "Hello"] + flags)
+            #expect(wrong.status == 2 && wrong.lastError.contains(words), "\(wrong.errors)")
+        }
     }
 }

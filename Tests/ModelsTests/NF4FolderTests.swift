@@ -90,6 +90,30 @@ import Testing
         }
     }
 
+    @Test(
+        "a head in NF4 is written so where it is the head's own, an embedding never, and config.json lists what is not",
+        arguments: [
+            ("tiny-llama", [], ["lm_head"]), ("tiny-llama-untied", [], []),
+            ("tiny-llama-untied", ["lm_head", "layers.1.mlp.up_proj"], ["model.layers.1.mlp.up_proj", "lm_head"]),
+        ])
+    func head(_ base: String, _ skipped: [String], _ listed: [String]) throws {
+        let output = try TemporaryFolder()
+        let loaded = try ModelRegistry.load(
+            Locations.fixture("models/\(base)"), weights: .nf4, skipping: SkippedModules(skipped))
+        try writeHuggingFaceFolder(
+            loaded, tokenizer: loaded.checkpoint.tokenizer(), to: output.file("model"), dtype: .nf4)
+        let settings = try JSON(contentsOf: output.file("model/config.json"))["quantization_config"]
+        #expect(settings?["llm_int8_skip_modules"]?.array?.compactMap(\.string) == listed)
+        // What the file holds in NF4 stays so without being asked for.
+        let again = try ModelRegistry.load(output.file("model"), weights: .nf4)
+        for (path, parameter) in again.model.parameters() where parameter.value.shape.count == 2 {
+            let isPlain = path.contains("embed_tokens") || listed.contains { path.contains($0) }
+            #expect(parameter.value.dtype.isQuantized == !isPlain, "\(path)")
+        }
+        let tokens = try sequences()[0]
+        #expect(logProbabilities(again.model, tokens) == logProbabilities(loaded.model, tokens))
+    }
+
     @Test("a merged model is quantised as it is written, and a folder of NF4 written in f32 says nothing of NF4")
     func rewritten() throws {
         let output = try TemporaryFolder()

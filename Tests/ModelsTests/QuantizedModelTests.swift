@@ -62,6 +62,41 @@ import Testing
         }
     }
 
+    @Test(
+        "what is skipped is as one says: head and embeddings are quantised where they are not, a single layer where it is",
+        arguments: [
+            ("tiny-llama", DType.int8, []), ("tiny-llama", .nf4, ["lm_head"]), ("tiny-llama", .nf4, ["embed_tokens"]),
+            ("tiny-llama-untied", .nf4DoubleQuant, []), ("tiny-llama-untied", .nf4, ["lm_head"]),
+            ("tiny-qwen2", .nf4DoubleQuant, ["layers.0", "layers.1.mlp.down_proj"]),
+        ])
+    func skipped(_ name: String, _ type: DType, _ names: [String]) throws {
+        let folder = Locations.fixture("models/\(name)")
+        let loaded = try ModelRegistry.load(folder, weights: type, skipping: SkippedModules(names))
+        let isTied = loaded.model.head?.weight === loaded.model.model.embedding.weight
+        var kinds: Set<String> = []
+        for (path, parameter) in loaded.model.parameters() where parameter.value.shape.count == 2 {
+            let isTable = path.contains("embed_tokens") || path.contains("lm_head")
+            let isSkipped =
+                names.contains { path.contains($0) }
+                || isTied && isTable && names.contains { $0.contains("_") && !$0.contains(".") }
+            #expect(parameter.value.dtype.isQuantized == !isSkipped, "\(path)")
+            if !isSkipped { kinds.insert(path.split(separator: ".").dropLast().last.map(String.init) ?? "") }
+        }
+        #expect(Set(loaded.quantizationErrors.map(\.kind)) == kinds)
+        #expect(loaded.quantizationErrors.allSatisfy { (0.001...0.15).contains($0.relative) })
+        // Rows are looked up and logits computed from what is stored, to the bit.
+        let plain = try ModelRegistry.load(folder).model
+        for ((_, target), (_, source)) in zip(plain.parameters(), loaded.model.parameters()) {
+            target.value = source.value.converted(to: .f32)
+        }
+        let tokens: [Int32] = [5, 17, 300, 42, 42, 7, 199, 8]
+        #expect(logProbabilities(loaded.model, tokens) == logProbabilities(plain, tokens))
+        let error = #expect(throws: InputError.self) {
+            try ModelRegistry.load(folder, weights: type, skipping: SkippedModules(["lm_haed"]))
+        }
+        #expect(error?.description.contains("Did you mean lm_head?") == true)
+    }
+
     @Test("loading says what was lost, by kind of layer")
     func errors() throws {
         let folder = Locations.fixture("models/tiny-llama")

@@ -26,6 +26,57 @@ import Testing
         return ScoringOptions(data: folder.file("rows.jsonl"))
     }
 
+    @Test("an adapter whose file says that it was trained on other weights is refused, and taken where one insists")
+    func otherBase() throws {
+        let folder = try TemporaryFolder()
+        let rows = try texts(folder)
+        let recipe = """
+            model: { path: \(Locations.fixture("models/tiny-llama")) }
+            adapter: { type: lora, r: 2 }
+            dataset: { train: \(rows.data), rows_per_batch: 2, max_length: 64, cache: false }
+            objective: { type: sft, train_on: all }
+            training: { max_steps: 1 }
+            output: { path: \(folder.file("run")) }
+            """
+        let run = try Commands.train(RecipeReader.read(text: recipe, file: "r.yaml")).path
+        _ = try Commands.evaluate(settings(), adapters: [run], options: rows)
+        // The same shapes, another number.
+        let other = folder.file("other")
+        let loaded = try ModelRegistry.load(Locations.fixture("models/tiny-llama"))
+        loaded.model.model.embedding.weight.value.withMutableFloats { $0[0] += 1 }
+        try writeHuggingFaceFolder(loaded, tokenizer: loaded.checkpoint.tokenizer(), to: other, dtype: .f32)
+        let strict = try ModelSettings(path: other, precision: nil, weights: nil)
+        let commands: [() throws -> Void] = [
+            { _ = try Commands.evaluate(strict, adapters: [run], options: rows) },
+            { _ = try Commands.compare(strict, adapters: [run], options: rows) },
+            { _ = try Commands.merge(strict, adapters: [run], output: folder.file("merged")) },
+            { _ = try Commands.export(strict, adapters: [run], to: .ggufLoRA, output: folder.file("x.gguf")) },
+            { _ = try TextGenerator(strict, adapters: [NamedAdapter(run)], options: GenerationOptions()) },
+            {
+                _ = try Commands.train(
+                    RecipeReader.read(
+                        text: recipe, file: "r.yaml",
+                        overrides: [
+                            "model.path=\(other)", "adapter.init_from=\(run)", "output.path=\(folder.file("b"))",
+                        ]))
+            },
+            {
+                _ = try Commands.train(
+                    RecipeReader.read(
+                        text: recipe, file: "r.yaml",
+                        overrides: [
+                            "model.path=\(other)", "model.adapters=[\(run)]", "output.path=\(folder.file("c"))",
+                        ]))
+            },
+        ]
+        for (index, command) in commands.enumerated() {
+            let error = #expect(throws: InputError.self, "\(index)") { try command() }
+            #expect(error?.description.contains("other weights") == true, "\(index): \(error?.description ?? "")")
+        }
+        let insisting = try ModelSettings(path: other, precision: nil, weights: nil, anyBase: true)
+        #expect(try Commands.evaluate(insisting, adapters: [run], options: rows).nll.isFinite)
+    }
+
     @Test(
         "every method merges on every base, several in order too",
         arguments: ["f32", "bf16", "int8", "nf4"],

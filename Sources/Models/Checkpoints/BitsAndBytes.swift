@@ -190,13 +190,14 @@ extension BitsAndBytesMatrices {
         return tensors
     }
 
-    /// `quantization_config` of a folder whose linear layers but the head are in NF4, as transformers writes it.
-    static func configuration(isDouble: Bool, computeType: String, head: String) -> JSON {
+    /// `quantization_config` of a folder whose linear layers but the skipped ones are in NF4, as transformers writes it.
+    static func configuration(isDouble: Bool, computeType: String, skipped: [String]) -> JSON {
         [
             "_load_in_4bit": true, "_load_in_8bit": false, "bnb_4bit_compute_dtype": .string(computeType),
             "bnb_4bit_quant_storage": "uint8", "bnb_4bit_quant_type": "nf4",
             "bnb_4bit_use_double_quant": .bool(isDouble), "llm_int8_enable_fp32_cpu_offload": false,
-            "llm_int8_has_fp16_weight": false, "llm_int8_skip_modules": [.string(head)], "llm_int8_threshold": 6.0,
+            "llm_int8_has_fp16_weight": false, "llm_int8_skip_modules": .array(skipped.map { .string($0) }),
+            "llm_int8_threshold": 6.0,
             "load_in_4bit": true, "load_in_8bit": false, "quant_method": "bitsandbytes",
         ]
     }

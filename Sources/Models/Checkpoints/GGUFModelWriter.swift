@@ -6,7 +6,7 @@ import Tokenizers
 
 /// Writes a model as one GGUF file, as llama.cpp's converter would: its names, its row order, its keys, the tokenizer inside.
 ///
-/// Matrices are stored as asked, norms and biases as f32; under a K type of four bits the head gets six. A head that is the embedding is
+/// Matrices are stored as asked, norms and biases as f32; where they have fewer than 8 bits the head gets six. A head that is the embedding is
 /// not written twice. What the source says of itself in text under `general.` is kept where that is a GGUF file.
 ///
 /// - Parameters:
@@ -115,7 +115,11 @@ extension Tensor {
 
 /// The vocabulary of the GGUF file that the model came from, or made from its tokenizer.
 private func vocabulary(_ loaded: LoadedModel, _ tokenizer: Tokenizer) throws -> TokenizerVocabulary {
-    if let checkpoint = loaded.checkpoint as? GGUFCheckpoint { return try checkpoint.vocabulary() }
+    if let checkpoint = loaded.checkpoint as? GGUFCheckpoint {
+        var vocabulary = try checkpoint.vocabulary()
+        vocabulary.add(tokensOf: tokenizer)
+        return vocabulary
+    }
     do {
         return try TokenizerVocabulary(tokenizer, size: loaded.model.configuration.vocabularySize)
     } catch let error as InputError { throw error.inFile(loaded.checkpoint.path) }

@@ -14,8 +14,8 @@ import Tokenizers
 ///   - loaded: the model, without adapters on it, and where it came from: its configuration is kept, all but what changed.
 ///   - tokenizer: what to write beside it.
 ///   - path: the folder.
-///   - dtype: how the numbers are stored. NF4 is bitsandbytes': linear layers but the head are quantised, unless they are already, and
-///     the rest is bf16 where that loses nothing, else f32.
+///   - dtype: how the numbers are stored. NF4 is bitsandbytes': linear layers are quantised, unless they are already or the model skips
+///     them, and the rest is bf16 where that loses nothing, else f32. bitsandbytes has no embeddings in NF4.
 ///   - replacing: whether the folder may hold files already; those of the model are replaced, others stay.
 /// - Throws: `InputError` where the folder holds something and `replacing` is false, or a weight does not fit f16; `RunError` where
 ///   the disk is full or the folder cannot be written.
@@ -29,7 +29,7 @@ public func writeHuggingFaceFolder(
     let temporary = path + ".partial"
     try? FileManager.default.removeItem(atPath: temporary)
     do {
-        let tensors = folderTensors(loaded.model, dtype)
+        let tensors = folderTensors(loaded, dtype)
         try writeFiles(HuggingFaceConfiguration(loaded, tokenizer, dtype), tensors, tokenizer, to: temporary)
         if existing.isEmpty {
             try move(temporary, to: path)
@@ -43,13 +43,11 @@ public func writeHuggingFaceFolder(
 }
 
 /// A model's tensors as a folder holds them.
-private func folderTensors(_ model: CausalLM, _ dtype: DType) -> [SafetensorsTensor] {
+private func folderTensors(_ loaded: LoadedModel, _ dtype: DType) -> [SafetensorsTensor] {
     precondition(dtype != .int8, "a folder of weights in int8 is not written")
-    // A language model's place for the score heads of reward adapters is not its own.
-    let parameters = model.parameters().filter { model.isSequenceClassifier || $0.path != ModelTask.scoreName }
-    return parameters.flatMap { name, parameter in
+    return loaded.heldParameters.flatMap { name, parameter in
         let value = parameter.value
-        if dtype.isQuantized, value.shape.count == 2, MatrixStorage.isQuantized(name) {
+        if dtype.isQuantized, loaded.isNF4InFolder(name, value) {
             return BitsAndBytesMatrices.tensors(name, value.converted(to: dtype))
         }
         let type: SafetensorsType =
@@ -65,11 +63,32 @@ private func folderTensors(_ model: CausalLM, _ dtype: DType) -> [SafetensorsTen
     }
 }
 
-extension CausalLM {
-    /// Whether what is not quantised loses nothing in bf16.
+extension LoadedModel {
+    /// What a folder holds. A language model's place for the score heads of reward adapters is not its own.
+    fileprivate var heldParameters: [(path: String, parameter: Parameter)] {
+        model.parameters().filter { model.isSequenceClassifier || $0.path != ModelTask.scoreName }
+    }
+
+    /// Whether a folder in NF4 holds a parameter so: one that came from such a folder is never turned into numbers.
+    fileprivate func isNF4InFolder(_ name: String, _ value: Tensor) -> Bool {
+        guard value.shape.count == 2, !name.hasPrefix("model.embed_tokens."), name != ModelTask.scoreName else {
+            return false
+        }
+        return value.dtype == .nf4 || value.dtype == .nf4DoubleQuant || !skipped.contains(name)
+    }
+
+    /// Whether what is not in NF4 there loses nothing in bf16.
     fileprivate var isExactInBF16: Bool {
-        parameters().allSatisfy { name, parameter in
-            parameter.value.shape.count == 2 && MatrixStorage.isQuantized(name) || parameter.value.isExactInBF16
+        heldParameters.allSatisfy { isNF4InFolder($0, $1.value) || $1.value.isExactInBF16 }
+    }
+
+    /// The linear layers that are not: `llm_int8_skip_modules`.
+    fileprivate var layersNotInNF4: [String] {
+        model.modules().compactMap { path, module in
+            let isHeld = model.isSequenceClassifier || path + ".weight" != ModelTask.scoreName
+            guard isHeld, let layer = module as? Linear else { return nil }
+            let isTable = layer.weight === model.model.embeddingWeight
+            return isTable || !isNF4InFolder(path + ".weight", layer.weight.value) ? path : nil
         }
     }
 }
@@ -92,22 +111,23 @@ private struct HuggingFaceConfiguration {
             case .f32: "float32"
             case .bf16: "bfloat16"
             case .f16: "float16"
-            default: loaded.model.isExactInBF16 ? "bfloat16" : "float32"
+            default: loaded.isExactInBF16 ? "bfloat16" : "float32"
             }
         let tokens = [
             ("bos_token_id", tokenizer.bosToken), ("eos_token_id", tokenizer.eosToken),
             ("pad_token_id", tokenizer.padToken),
         ].compactMap { key, id in id.map { (key, JSON.integer(Int($0))) } }
-        var changes: [(String, JSON)] = []
+        let size = loaded.model.configuration.vocabularySize
+        var changes: [(String, JSON)] = [("vocab_size", .integer(size))]
         if let head = loaded.model.head {
             let isTied = head.weight === loaded.model.model.embeddingWeight
-            changes = [
+            changes += [
                 ("architectures", [.string(loaded.family.architecture)]), ("tie_word_embeddings", .bool(isTied)),
             ]
         } else {
             // Without the id of padding transformers does not know where a sequence of a batch ends.
             let padding = tokenizer.padToken ?? tokenizer.eosToken
-            changes = [
+            changes += [
                 ("architectures", [.string(loaded.family.classifierArchitecture)]), ("num_labels", 1),
                 ("id2label", ["0": "LABEL_0"]), ("label2id", ["LABEL_0": 0]),
                 ("pad_token_id", padding.map { .integer(Int($0)) } ?? .null),
@@ -131,8 +151,7 @@ private struct HuggingFaceConfiguration {
                 (
                     "quantization_config",
                     BitsAndBytesMatrices.configuration(
-                        isDouble: isDouble, computeType: name,
-                        head: loaded.model.isSequenceClassifier ? "score" : "lm_head")
+                        isDouble: isDouble, computeType: name, skipped: loaded.layersNotInNF4)
                 ))
         }
         var members = (original.object ?? [:])

@@ -135,9 +135,8 @@ struct VerifiedWriting {
     }
 
     /// What was written, kept as the file holds it.
-    private func load(_ path: String, as storage: DType? = nil, task: ModelTask = .languageModel) throws -> LoadedModel
-    {
-        try ModelRegistry.load(path, weights: storage ?? openCheckpoint(path).quantization ?? .f32, task: task)
+    private func load(_ path: String, task: ModelTask = .languageModel) throws -> LoadedModel {
+        try ModelRegistry.load(path, weights: openCheckpoint(path).quantization ?? .f32, task: task)
     }
 
     /// The merged model, and where the base or the file is in fewer bits the re-quantised one.
@@ -151,7 +150,9 @@ struct VerifiedWriting {
         } else {
             try models?.add("merged", written.model)
             guard session.loaded.weights.isQuantized else { return }
-            try models?.add("requantised", load(path, as: session.loaded.weights).model)
+            let again = try ModelRegistry.load(
+                path, weights: session.loaded.weights, skipping: settings.skipModules)
+            try models?.add("requantised", again.model)
         }
     }
 

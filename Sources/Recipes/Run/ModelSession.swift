@@ -14,12 +14,21 @@ struct TokenizerSession {
     /// The model's files.
     let checkpoint: any Checkpoint
 
-    init(_ settings: ModelSettings) throws { try self.init(openCheckpoint(settings.path)) }
+    /// The tokens that were added to the model's own.
+    let newTokens: Range<Int32>
 
-    init(_ checkpoint: any Checkpoint) throws {
-        self.checkpoint = checkpoint
-        let tokenizer = try checkpoint.tokenizer()
+    /// Reads the model's tokenizer, or that of the adapter that the settings name, and adds the settings' tokens.
+    init(_ settings: ModelSettings) throws {
+        checkpoint = try openCheckpoint(settings.path)
+        let known = try settings.tokenizerFolder.map { try Tokenizer(file: $0 + "/tokenizer.json") }
+        let base = try known ?? checkpoint.tokenizer()
+        let tokenizer: Tokenizer
+        do { tokenizer = try base.adding(settings.newTokens) } catch var fault as InputError {
+            fault.message = "`model.add_tokens`: " + fault.message
+            throw fault
+        }
         self.tokenizer = tokenizer
+        newTokens = Int32(base.vocabularySize)..<Int32(tokenizer.vocabularySize)
         do {
             renderer = try tokenizer.chatTemplate.map { try ChatRenderer($0, tokenizer: tokenizer) }
         } catch var error as InputError {
@@ -36,6 +45,9 @@ struct ModelSession {
     let tokenizer: Tokenizer
     /// The chat template; nil where the model has none.
     let renderer: ChatRenderer?
+    /// The tokens that the settings added.
+    let newTokens: Range<Int32>
+    private let takesAnyBase: Bool
 
     var model: CausalLM { loaded.model }
 
@@ -51,9 +63,13 @@ struct ModelSession {
         _ settings: ModelSettings, trainable: TrainableParameters? = nil, task: ModelTask = .languageModel,
         observer: RunObserver = { _ in }
     ) throws {
+        takesAnyBase = settings.anyBase
         let selector = try trainable?.selector()
+        let text = try TokenizerSession(settings)
+        let grows = !text.newTokens.isEmpty || settings.tokenizerFolder != nil
         loaded = try ModelRegistry.load(
-            settings.path, weights: settings.storage, precision: settings.precision, task: task
+            settings.path, weights: settings.storage, skipping: settings.skipModules,
+            precision: settings.precision, vocabulary: grows ? text.tokenizer.vocabularySize : 0, task: task
         ) {
             try selector?.selects($0, layers: $1) ?? false
         }
@@ -64,9 +80,15 @@ struct ModelSession {
             observer(
                 .note("weights kept as \(settings.storage.inWords), off by (RMS): \(errors.joined(separator: ", "))"))
         }
-        let text = try TokenizerSession(loaded.checkpoint)
         tokenizer = text.tokenizer
         renderer = text.renderer
+        newTokens = text.newTokens
+        if !newTokens.isEmpty {
+            observer(
+                .note(
+                    "\(newTokens.count) tokens added, from \(newTokens.lowerBound) on: the model knows "
+                        + "\(loaded.model.configuration.vocabularySize)"))
+        }
         let (known, used) = (model.configuration.vocabularySize, tokenizer.vocabularySize)
         guard used <= known else {
             throw InputError("the tokenizer has \(used) tokens, the model knows \(known)", file: loaded.checkpoint.path)
@@ -106,9 +128,7 @@ struct ModelSession {
             try check(folder)
             let name = "\(index)"
             try Adapters.attach(folder, to: model, name: name, isTrainable: false, baseHash: hash)
-            if let recorded = folder.metadata[AdapterRecord.baseHash], recorded != hash {
-                observer(.note("\(path) was trained on other weights than those of \(loaded.checkpoint.path)"))
-            }
+            try check(folder, baseHash: hash, observer: observer)
             remarkOnOrder(folder, after: folders.prefix(index), observer)
             return name
         }
@@ -123,6 +143,20 @@ extension ModelSession {
             "the adapter is a reward model (task_type SEQ_CLS): it scores answers, and does not say which token comes next",
             file: folder.path,
             hint: "`graft evaluate` scores preference pairs with it, `graft merge` makes it a model of its own")
+    }
+
+    /// Fails where an adapter's file says that it was trained on other weights, unless such are taken.
+    func check(_ folder: AdapterFolder, baseHash: String, observer: RunObserver = { _ in }) throws {
+        guard let recorded = folder.metadata[AdapterRecord.baseHash], recorded != baseHash else { return }
+        let message = "was trained on other weights than those of \(loaded.checkpoint.path)"
+        guard takesAnyBase else {
+            throw InputError(
+                message + ": the hashes differ", file: folder.path,
+                hint:
+                    "Where it is the same model in another format or precision, --any-base takes it, in a recipe `model.any_base: true`"
+            )
+        }
+        observer(.note("\(folder.path) \(message)"))
     }
 
     /// An adapter that was trained on top of others needs them below it.
@@ -141,26 +175,94 @@ extension ModelSession {
 extension ModelSettings {
     /// These settings, with the storage that the adapters were trained on where none was asked for, or that of a folder in NF4.
     func adopting(storageOf adapters: [String], observer: RunObserver) throws -> ModelSettings {
+        try adoptingTokens(of: adapters).adoptingStorage(of: adapters, observer: observer)
+    }
+
+    /// These settings, with the tokenizer of an adapter that has more tokens than the model.
+    private func adoptingTokens(of adapters: [String]) throws -> ModelSettings {
+        let folders = try adapters.filter { path in
+            let metadata = try AdapterFolder(path).metadata
+            guard metadata[AdapterRecord.version] == nil else { return metadata[AdapterRecord.addedTokens] != nil }
+            // Another program's says nothing of it.
+            return if case .file = PathKind(path + "/tokenizer.json") { true } else { false }
+        }
+        guard !folders.isEmpty else { return self }
+        let known = try openCheckpoint(path).tokenizer().vocabularySize
+        let tokenizers = try folders.map { (path: $0, tokenizer: try Tokenizer(file: $0 + "/tokenizer.json")) }
+            .filter { $0.tokenizer.vocabularySize > known }
+        guard let first = tokenizers.first else { return self }
+        func tokens(_ tokenizer: Tokenizer) -> [String?] {
+            (known..<tokenizer.vocabularySize).map { tokenizer.token(Int32($0)) }
+        }
+        if let other = tokenizers.first(where: { tokens($0.tokenizer) != tokens(first.tokenizer) }) {
+            throw InputError(
+                "adds other tokens to the model than \(first.path): the two cannot be used together", file: other.path)
+        }
+        var copy = self
+        copy.tokenizerFolder = first.path
+        return copy
+    }
+
+    private func adoptingStorage(of adapters: [String], observer: RunObserver) throws -> ModelSettings {
         guard !isStorageGiven else { return self }
         let records = try adapters.compactMap { path in
-            try AdapterFolder(path).metadata[AdapterRecord.baseStorage].flatMap(DType.init).map { (path, $0) }
+            try RecordedStorage(AdapterFolder(path).metadata).map { (path: path, storage: $0) }
         }
-        let (adopted, reason): (DType, String)
+        var copy = self
+        let reason: String
         if let (path, recorded) = records.first {
-            (adopted, reason) = (recorded, "\(path) was trained on \(recorded.inWords) weights: the model is loaded so")
+            copy.storage = recorded.type
+            copy.skipModules = recorded.skipModules
+            reason = "\(path) was trained on \(copy.inWords) weights: the model is loaded so"
             for (other, storage) in records where storage != recorded {
                 observer(
-                    .note("\(other) was trained on \(storage.inWords) weights, \(path) on \(recorded.inWords) ones"))
+                    .note(
+                        "\(other) was trained on \(storage.type.inWords) weights, \(path) on \(recorded.type.inWords) ones"
+                    ))
             }
         } else if let held = try openCheckpoint(path).quantization {
-            (adopted, reason) = (held, "\(path) holds \(held.inWords) weights: they are kept so")
+            copy.storage = held
+            reason = "\(path) holds \(held.inWords) weights: they are kept so"
         } else {
             return self
         }
-        guard adopted != storage else { return self }
+        guard copy.storage != storage || copy.skipModules != skipModules else { return self }
         observer(.note(reason))
-        var copy = self
-        copy.storage = adopted
         return copy
+    }
+
+    /// The storage as a recipe names it, with what is quantised beyond the usual.
+    private var inWords: String {
+        guard storage.isQuantized, skipModules != .standard else { return storage.inWords }
+        return "\(storage.inWords) (modules skipped: \(skipModules.inWords))"
+    }
+}
+
+/// How the base of an adapter was stored while it was trained.
+struct RecordedStorage: Equatable {
+    let type: DType
+    let skipModules: SkippedModules
+
+    /// What an adapter's file says; nil where it says nothing.
+    init?(_ metadata: [String: String]) {
+        guard let type = metadata[AdapterRecord.baseStorage].flatMap(DType.init) else { return nil }
+        let names = metadata[AdapterRecord.baseSkippedModules].flatMap { try? JSON(parsing: $0) }?.array
+        self.type = type
+        skipModules = names.map { SkippedModules($0.compactMap(\.string)) } ?? .standard
+    }
+
+    /// How a model is stored.
+    init(_ loaded: LoadedModel) {
+        type = loaded.weights
+        skipModules = SkippedModules(loaded.skipped.names)
+    }
+
+    /// The entries of an adapter's file that say so.
+    var metadata: [String: String] {
+        var entries = [AdapterRecord.baseStorage: type.rawValue]
+        if type.isQuantized, skipModules != .standard {
+            entries[AdapterRecord.baseSkippedModules] = JSON.array(skipModules.names.map { .string($0) }).text()
+        }
+        return entries
     }
 }

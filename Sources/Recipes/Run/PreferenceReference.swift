@@ -103,6 +103,8 @@ struct PreferenceReference {
         private func otherModel(_ path: String, _ recipe: Recipe, _ session: ModelSession) throws -> ModelSession {
             var settings = recipe.model
             settings.path = path
+            // It has them already, or is another model.
+            (settings.addTokens, settings.addSpecialTokens) = (nil, nil)
             let other = try ModelSession(settings)
             guard session.tokenizer.hasSameTokens(as: other.tokenizer) else {
                 throw InputError("the reference model has other tokens than \(recipe.model.path)", file: path)

@@ -17,6 +17,8 @@ struct TrainedWeights {
     private let storage: DType
     /// The frozen adapters below, as paths.
     private let below: [String]
+    /// The tokens that were added.
+    private let newTokens: [String]
 
     private static let name = "default"
 
@@ -26,6 +28,7 @@ struct TrainedWeights {
         baseName = recipe.model.path
         storage = session.loaded.weights
         below = recipe.model.adapters ?? []
+        newTokens = recipe.model.newTokens.map(\.content)
         switch recipe.adapter {
         case let settings?:
             // Attaching freezes what is there: the one that is trained comes last.
@@ -35,12 +38,15 @@ struct TrainedWeights {
                 let folder = try AdapterFolder(start)
                 try Self.check(folder, recipe)
                 try attach(folder, to: session.model, name: Self.name, isTrainable: true, baseHash: baseHash)
+                try session.check(folder, baseHash: baseHash)
                 configuration = folder.configuration
             } else {
-                let made = try settings.configuration(for: session, named: recipe.model.path)
+                let made = try Self.training(
+                    session.newTokens, by: settings.configuration(for: session, named: recipe.model.path), session)
                 try attach(made, to: session.model, name: Self.name, seed: UInt64(recipe.training.seed))
                 configuration = made
             }
+            try Self.checkTokens(session)
         case nil:
             guard below.isEmpty else {
                 throw InputError(
@@ -53,6 +59,7 @@ struct TrainedWeights {
                 try trainable.apply(to: session.model, layers: session.model.configuration.layers)
                 // Nothing can be rewarded through a head that stays as it was drawn.
                 session.model.scoreHead?.weight.isTrainable = true
+                try Self.checkTokens(session)
                 return
             }
             guard storage == .f32 else {
@@ -75,6 +82,28 @@ struct TrainedWeights {
             hint: isReward ? "`model.adapters` puts it below the one that is trained" : nil)
     }
 
+    /// A configuration that trains the rows of new tokens too, where its method can.
+    private static func training(
+        _ tokens: Range<Int32>, by configuration: any AdapterConfiguration, _ session: ModelSession
+    ) -> any AdapterConfiguration {
+        guard !tokens.isEmpty, var lora = configuration as? LoRAConfiguration else { return configuration }
+        // A reward model has no language-model head.
+        let hasOwnHead = session.model.head.map { $0.weight !== session.model.model.embedding.weight } ?? false
+        lora.train(tokens: tokens.map(Int.init), isTied: !hasOwnHead)
+        return lora
+    }
+
+    /// Fails where tokens were added whose rows nothing trains.
+    private static func checkTokens(_ session: ModelSession) throws {
+        let table = session.model.model.embedding
+        guard !session.newTokens.isEmpty, !table.weight.isTrainable, table.adapter(name) == nil else { return }
+        throw InputError(
+            "`model.add_tokens`: nothing trains the rows of the new tokens",
+            hint:
+                "`adapter.modules_to_save: [embed_tokens, lm_head]`, `training.trainable` or an adapter of the type lora does"
+        )
+    }
+
     /// Whether the model without its adapters stays as it was: nothing of its own is trained.
     func keepsBase(_ session: ModelSession) -> Bool {
         configuration != nil
@@ -93,9 +122,12 @@ struct TrainedWeights {
             return
         }
         var metadata = [
-            AdapterRecord.baseHash: baseHash, AdapterRecord.baseStorage: storage.rawValue,
-            AdapterRecord.templateHash: session.templateHash, AdapterRecord.version: graftVersion,
-        ]
+            AdapterRecord.baseHash: baseHash, AdapterRecord.templateHash: session.templateHash,
+            AdapterRecord.version: graftVersion,
+        ].merging(RecordedStorage(session.loaded).metadata) { $1 }
+        if !newTokens.isEmpty {
+            metadata[AdapterRecord.addedTokens] = JSON.array(newTokens.map { .string($0) }).text()
+        }
         if !below.isEmpty { metadata[AdapterRecord.below] = JSON.array(below.map { .string($0) }).text() }
         let task = session.model.isSequenceClassifier ? AdapterRecord.rewardTask : AdapterRecord.languageTask
         let record = AdapterRecord(baseModel: baseName, taskType: task, metadata: metadata)

@@ -1,5 +1,8 @@
 import Files
+import Foundation
+import Models
 import Tensors
+import Tokenizers
 
 extension Precision: RecipeChoice {}
 
@@ -25,8 +28,18 @@ public struct ModelSettings: Equatable, Sendable {
     public var weights = WeightStorage.f32
     /// Whether the scales of nf4 are quantised themselves.
     public var doubleQuant = true
+    /// Modules that are not quantised where `weights` is int8 or nf4.
+    public var skipModules = SkippedModules.standard
     /// Folders of adapters that stay on the model, frozen, in order: what is trained is trained on top of them.
     public var adapters: [String]?
+    /// Whether adapters that were trained on other weights are taken.
+    public var anyBase = false
+    /// Tokens that the tokenizer gets beside its own.
+    public var addTokens: [String]?
+    /// The same as marks that are no text.
+    public var addSpecialTokens: [String]?
+    /// The folder of an adapter whose tokenizer has more tokens than the model's, and is taken instead.
+    var tokenizerFolder: String?
     /// Whether a command's flags named the storage; where they did not, an adapter's own is taken.
     var isStorageGiven = false
 
@@ -49,17 +62,59 @@ extension ModelSettings: RecipeSection {
             ),
             RecipeKey(
                 "weights", \.weights,
-                "How the frozen weights are kept in memory. bf16 takes half of f32, and is the default for an adapter under precision bf16; int8 and nf4 (QLoRA) a quarter and an eighth, embeddings and head excepted; weights that are trained are always f32."
+                "How the frozen weights are kept in memory. bf16 takes half of f32, and is the default for an adapter under precision bf16; int8 and nf4 (QLoRA) a quarter and an eighth, `skip_modules` excepted; weights that are trained are always f32."
             ),
             RecipeKey(
                 "double_quant", \.doubleQuant,
                 "With nf4: the scales are kept in 8 bits too, 4.13 bits a weight instead of 4.5."),
             RecipeKey(
+                "skip_modules", \.skipModules,
+                "With int8 and nf4: modules that stay as they are, by their paths or parts of these. bitsandbytes' `llm_int8_skip_modules`."
+            ),
+            RecipeKey(
+                "add_tokens", optional: \.addTokens,
+                "Tokens that the tokenizer gets beside its own. Embedding and head get a row for each, at first the mean of all others; LoRA trains these rows beside its pairs."
+            ),
+            RecipeKey(
+                "add_special_tokens", optional: \.addSpecialTokens,
+                "The same for tokens that are marks and no text, such as `<|thought|>`: decoding leaves them out."),
+            RecipeKey(
                 "adapters", optional: \.adapters,
                 "Folders of adapters that stay on the model, frozen and in this order, while another is trained on top of them."
             ),
+            RecipeKey(
+                "any_base", \.anyBase,
+                "Whether adapters whose file says that they were trained on other weights are taken: those of the same model in another format or precision."
+            ),
         ]
     }
+}
+
+extension ModelSettings {
+    /// The tokens to be added, plain ones first.
+    var newTokens: [NewToken] {
+        (addTokens ?? []).map { NewToken($0, isSpecial: false) }
+            + (addSpecialTokens ?? []).map { NewToken($0, isSpecial: true) }
+    }
+}
+
+extension SkippedModules: RecipeValue {
+    /// The word for no module at all.
+    static let none = "none"
+    static let kind = "`none`, a module name or a list of such"
+
+    init(reading node: RecipeNode, as keyPath: String) throws {
+        if case .string(Self.none) = node.content {
+            self.init([])
+        } else {
+            self.init(try [String](reading: node, as: keyPath))
+        }
+    }
+
+    var written: RecipeNode.Content { names.isEmpty ? .string(Self.none) : names.written }
+
+    /// The names as a sentence has them.
+    var inWords: String { names.isEmpty ? Self.none : names.joined(separator: ", ") }
 }
 
 extension ModelSettings {
@@ -70,16 +125,20 @@ extension ModelSettings {
     ///   - precision: `--precision`.
     ///   - weights: `--weights`.
     ///   - doubleQuant: `--double-quant`.
-    ///   - writesNF4: whether the command writes nf4, so that `--double-quant` has a meaning without `--weights`.
+    ///   - skipModules: `--skip-modules`, names with commas between them, or none.
+    ///   - anyBase: `--any-base`.
+    ///   - writesNF4: whether the command writes nf4, so that the two have a meaning without `--weights`.
     /// - Throws: ``InputError`` for a value that a recipe would not take.
     public init(
-        path: String, precision: String?, weights: String?, doubleQuant: String? = nil, writesNF4: Bool = false
+        path: String, precision: String?, weights: String?, doubleQuant: String? = nil, skipModules: String? = nil,
+        anyBase: Bool = false, writesNF4: Bool = false
     ) throws {
         func read<Value: RecipeValue>(_ text: String?, _ flag: String, _ field: inout Value) throws {
             guard let text else { return }
             field = try Value(reading: RecipeNode(.string(text)), as: flag)
         }
         self.init()
+        self.anyBase = anyBase
         try read(path, "--model", &self.path)
         try read(precision, "--precision", &self.precision)
         try read(weights, "--weights", &self.weights)
@@ -89,6 +148,13 @@ extension ModelSettings {
             }
             guard self.weights == .nf4 || writesNF4 else { throw InputError("`--double-quant` needs `--weights nf4`") }
             self.doubleQuant = value
+        }
+        if let skipModules {
+            guard storage.isQuantized || writesNF4 else {
+                throw InputError("`--skip-modules` needs `--weights int8` or `--weights nf4`")
+            }
+            let names = skipModules.split(separator: ",").map { $0.trimmingCharacters(in: .whitespaces) }
+            self.skipModules = SkippedModules(names == [SkippedModules.none] ? [] : names)
         }
         isStorageGiven = weights != nil
         if !isStorageGiven, self.precision == .bf16 { self.weights = .bf16 }
