@@ -36,8 +36,8 @@ quickstart: build model
 	@echo "== after, from the merged model"
 	$(GRAFT) generate --model $(MERGED) --prompt "$(QUESTION)" --max-tokens 60
 
-# From a fine-tuned model two ways on: a reward model of the pairs, and PPO against it; or DPO on the same pairs. In about twenty
-# minutes on two cores; STEPS=4 makes every part short.
+# From a fine-tuned model two ways on: a reward model of the pairs, and PPO against it; or DPO on the same pairs. Well under
+# an hour on two cores; STEPS=4 makes every part short.
 TUNED  = Adapters/rlhf-sft
 REWARD = Adapters/rlhf-reward
 STEP   = $(if $(STEPS),--set training.max_steps=$(STEPS))
