@@ -8,10 +8,10 @@ extension RecipeRules {
         try checkRows(recipe)
         try checkRollouts(settings.rollouts)
         try checkRewards(settings.rollouts.rewards)
-        if settings.kl.target == nil, settings.kl.horizon != KLSettings(coefficient: 0).horizon {
+        if settings.method.kl.target == nil, settings.method.kl.horizon != KLSettings(coefficient: 0).horizon {
             throw fault("objective.kl_horizon", "`objective.kl_horizon` needs `objective.kl_target`")
         }
-        if settings.kl.target != nil, settings.kl.coefficient == 0 {
+        if settings.method.kl.target != nil, settings.method.kl.coefficient == 0 {
             throw fault(
                 "objective.kl_target", "`objective.kl_target` steers a coefficient, which must begin above 0",
                 hint: "`kl_coef` of ppo, `beta` of grpo and rloo")

@@ -24,15 +24,6 @@ public struct PPOSettings: Equatable, Sendable {
 }
 
 extension PPOSettings: PolicySettings {
-    var kl: KLSettings {
-        get { method.kl }
-        set { method.kl = newValue }
-    }
-    var entropyCoefficient: Double {
-        get { method.entropyCoefficient }
-        set { method.entropyCoefficient = newValue }
-    }
-
     static var keys: [RecipeKey<Self>] {
         sharedKeys + [
             RecipeKey(
@@ -68,6 +59,43 @@ extension PPOSettings: PolicySettings {
     }
 }
 
+/// A method that compares the answers to a prompt with each other.
+protocol GroupMethod: PolicyMethod {
+    var answersPerPrompt: Int { get set }
+    var epsilon: Double { get set }
+    var epsilonHigh: Double? { get set }
+}
+
+extension GRPO: GroupMethod {}
+
+extension RLOO: GroupMethod {}
+
+extension PolicySettings where Method: GroupMethod {
+    /// The keys of such methods, with what `beta` is the weight of.
+    fileprivate static func groupKeys(_ betaSummary: String) -> [RecipeKey<Self>] {
+        [
+            RecipeKey(
+                "num_generations", \.method.answersPerPrompt, range: .atLeast(2),
+                "Answers to a prompt, compared with each other; they share their prompt, which is computed once."),
+            RecipeKey(
+                "max_completion_length", \.rollouts.longestAnswer, range: .atLeast(1),
+                "New tokens of an answer at most."),
+            RecipeKey(
+                "temperature", \.rollouts.temperature, range: .above(0),
+                "Divides the logits, when answers are written as in every probability."),
+            RecipeKey(
+                "num_iterations", \.rollouts.iterations, range: .atLeast(1), "How often a rollout is trained on."),
+            RecipeKey(
+                "beta", \.method.kl.coefficient, range: .atLeast(0),
+                betaSummary),
+            RecipeKey("epsilon", \.method.epsilon, range: .above(0), "How far a ratio may fall before it is clipped."),
+            RecipeKey(
+                "epsilon_high", optional: \.method.epsilonHigh, range: .above(0),
+                "How far a ratio may rise before it is clipped; epsilon if left out."),
+        ]
+    }
+}
+
 /// `objective: { type: grpo }`: answers compared within groups; keys and defaults are those of TRL's `GRPOConfig`.
 public struct GRPOSettings: Equatable, Sendable {
     /// The method.
@@ -82,48 +110,23 @@ public struct GRPOSettings: Equatable, Sendable {
 }
 
 extension GRPOSettings: PolicySettings {
-    var kl: KLSettings {
-        get { method.kl }
-        set { method.kl = newValue }
-    }
-    var entropyCoefficient: Double {
-        get { method.entropyCoefficient }
-        set { method.entropyCoefficient = newValue }
-    }
-
     static var keys: [RecipeKey<Self>] {
-        sharedKeys + [
-            RecipeKey(
-                "num_generations", \.method.answersPerPrompt, range: .atLeast(2),
-                "Answers to a prompt, compared with each other; they share their prompt, which is computed once."),
-            RecipeKey(
-                "max_completion_length", \.rollouts.longestAnswer, range: .atLeast(1),
-                "New tokens of an answer at most."),
-            RecipeKey(
-                "temperature", \.rollouts.temperature, range: .above(0),
-                "Divides the logits, when answers are written as in every probability."),
-            RecipeKey(
-                "num_iterations", \.rollouts.iterations, range: .atLeast(1), "How often a rollout is trained on."),
-            RecipeKey(
-                "beta", \.method.kl.coefficient, range: .atLeast(0),
+        sharedKeys
+            + groupKeys(
                 "The weight of the divergence from the reference (k3), a term of the loss; with 0 the reference is not asked."
-            ),
-            RecipeKey("epsilon", \.method.epsilon, range: .above(0), "How far a ratio may fall before it is clipped."),
-            RecipeKey(
-                "epsilon_high", optional: \.method.epsilonHigh, range: .above(0),
-                "How far a ratio may rise before it is clipped; epsilon if left out."),
-            RecipeKey(
-                "loss_type", \.method.lossType,
-                "What the mean is over: the tokens of each answer, then the answers (`grpo`); the tokens of the step (`dapo`, and `bnpo`, where a step is one batch as here); answers at the longest length (`dr_grpo`)."
-            ),
-            RecipeKey(
-                "importance_sampling_level", \.method.ratio,
-                "What a ratio is of: each token, or the whole answer (`sequence`, GSPO)."),
-            RecipeKey(
-                "scale_rewards", \.method.scaling,
-                "What differences of scores are divided by: the standard deviation of the group, of the batch, or nothing."
-            ),
-        ]
+            ) + [
+                RecipeKey(
+                    "loss_type", \.method.lossType,
+                    "What the mean is over: the tokens of each answer, then the answers (`grpo`); the tokens of the step (`dapo`, and `bnpo`, where a step is one batch as here); answers at the longest length (`dr_grpo`)."
+                ),
+                RecipeKey(
+                    "importance_sampling_level", \.method.ratio,
+                    "What a ratio is of: each token, or the whole answer (`sequence`, GSPO)."),
+                RecipeKey(
+                    "scale_rewards", \.method.scaling,
+                    "What differences of scores are divided by: the standard deviation of the group, of the batch, or nothing."
+                ),
+            ]
     }
 }
 
@@ -141,36 +144,10 @@ public struct RLOOSettings: Equatable, Sendable {
 }
 
 extension RLOOSettings: PolicySettings {
-    var kl: KLSettings {
-        get { method.kl }
-        set { method.kl = newValue }
-    }
-    var entropyCoefficient: Double {
-        get { method.entropyCoefficient }
-        set { method.entropyCoefficient = newValue }
-    }
-
     static var keys: [RecipeKey<Self>] {
-        sharedKeys + [
-            RecipeKey(
-                "num_generations", \.method.answersPerPrompt, range: .atLeast(2),
-                "Answers to a prompt, compared with each other; they share their prompt, which is computed once."),
-            RecipeKey(
-                "max_completion_length", \.rollouts.longestAnswer, range: .atLeast(1),
-                "New tokens of an answer at most."),
-            RecipeKey(
-                "temperature", \.rollouts.temperature, range: .above(0),
-                "Divides the logits, when answers are written as in every probability."),
-            RecipeKey(
-                "num_iterations", \.rollouts.iterations, range: .atLeast(1), "How often a rollout is trained on."),
-            RecipeKey(
-                "beta", \.method.kl.coefficient, range: .atLeast(0),
+        sharedKeys
+            + groupKeys(
                 "The weight of the answer's divergence from the reference (k1), taken off its score; with 0 the reference is not asked."
-            ),
-            RecipeKey("epsilon", \.method.epsilon, range: .above(0), "How far a ratio may fall before it is clipped."),
-            RecipeKey(
-                "epsilon_high", optional: \.method.epsilonHigh, range: .above(0),
-                "How far a ratio may rise before it is clipped; epsilon if left out."),
-        ]
+            )
     }
 }

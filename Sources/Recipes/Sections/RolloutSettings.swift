@@ -72,15 +72,11 @@ public struct RolloutSettings: Equatable, Sendable {
 protocol PolicySettings: RecipeSection {
     associatedtype Method: PolicyMethod
     /// How tokens are credited, and what is made smaller.
-    var method: Method { get }
+    var method: Method { get set }
     /// How answers are made.
     var rollouts: RolloutSettings { get set }
     /// What the policy is kept near to.
     var reference: ReferenceChoice { get set }
-    /// How strongly.
-    var kl: KLSettings { get set }
-    /// The weight of the entropy.
-    var entropyCoefficient: Double { get set }
 }
 
 extension PolicySettings {
@@ -133,14 +129,14 @@ extension PolicySettings {
                 "The model that the policy is kept near to: the base model without adapters, the model as training starts, another model, or an adapter on the base. `auto` is `start` with adapter.init_from, else `base`."
             ),
             RecipeKey(
-                "kl_target", optional: \.kl.target, range: .above(0),
+                "kl_target", optional: \.method.kl.target, range: .above(0),
                 "The KL of an answer, in nats over its tokens, that the coefficient is steered to (Ziegler et al. 2019); it stays as it is if left out."
             ),
             RecipeKey(
-                "kl_horizon", \.kl.horizon, range: .above(0),
+                "kl_horizon", \.method.kl.horizon, range: .above(0),
                 "With kl_target: answers over which a KL of twice the target would double the coefficient."),
             RecipeKey(
-                "entropy_coef", \.entropyCoefficient, range: .atLeast(0),
+                "entropy_coef", \.method.entropyCoefficient, range: .atLeast(0),
                 "The weight of a bonus for the entropy of the next-token distributions, a mean as the loss is."),
         ]
     }

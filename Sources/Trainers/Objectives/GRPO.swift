@@ -43,10 +43,6 @@ public struct GRPO: PolicyMethod {
 
     /// The group takes its place.
     public var usesValueHead: Bool { false }
-    /// Without a weight the reference is not asked, as in TRL.
-    public var usesReference: Bool { kl.coefficient != 0 || kl.target != nil }
-    /// The weight of the divergence.
-    public var controller: KLController { kl.controller }
 
     /// The score against those of the group.
     public var credit: any Credit {

@@ -41,8 +41,6 @@ public struct PPO: PolicyMethod {
     public var usesReference: Bool { true }
     /// One answer: what is expected of it says how good it is.
     public var answersPerPrompt: Int { 1 }
-    /// The weight of the divergence.
-    public var controller: KLController { kl.controller }
 
     /// Generalised advantages.
     public var credit: any Credit {

@@ -17,10 +17,6 @@ public struct RLOO: PolicyMethod {
 
     /// The other answers take its place.
     public var usesValueHead: Bool { false }
-    /// Without a weight the reference is not asked, as in TRL.
-    public var usesReference: Bool { kl.coefficient != 0 || kl.target != nil }
-    /// The weight of the divergence.
-    public var controller: KLController { kl.controller }
     /// The score against the mean of the others.
     public var credit: any Credit { LeaveOneOutCredit() }
 

@@ -8,8 +8,10 @@ public protocol PolicyMethod: Equatable, Sendable {
     var usesReference: Bool { get }
     /// Answers to each prompt, which are compared with each other.
     var answersPerPrompt: Int { get }
-    /// The weight of the divergence, as rollouts begin.
-    var controller: KLController { get }
+    /// How strongly the policy is tied to its reference.
+    var kl: KLSettings { get set }
+    /// The weight of the mean entropy of the next-token distributions, which the loss makes larger.
+    var entropyCoefficient: Double { get set }
     /// What makes advantages of scores.
     var credit: any Credit { get }
     /// What is made smaller.
@@ -17,6 +19,13 @@ public protocol PolicyMethod: Equatable, Sendable {
     /// - Parameter longestAnswer: the tokens that an answer may have.
     /// - Returns: the loss of a token.
     func loss(longestAnswer: Int) -> PolicyLoss
+}
+
+extension PolicyMethod {
+    /// Without a weight the reference is not asked, as in TRL.
+    public var usesReference: Bool { kl.coefficient != 0 || kl.target != nil }
+    /// The weight of the divergence, as rollouts begin.
+    public var controller: KLController { kl.controller }
 }
 
 /// How strongly a policy is tied to its reference.
