@@ -25,6 +25,7 @@ struct RecipeRules {
         settleReward(&recipe)
         try checkOptimizer(recipe.optimizer)
         try checkLoRAPlus(recipe)
+        try checkHeadRate(recipe)
         try checkTrainable(recipe)
         try checkStream(recipe)
         try checkEvaluation(recipe)
@@ -114,6 +115,17 @@ struct RecipeRules {
         guard optimizer.loraplusLRRatio != nil else { return }
         if case .lora = recipe.adapter { return }
         throw fault("optimizer.loraplus_lr_ratio", "`optimizer.loraplus_lr_ratio` needs `adapter.type: lora`")
+    }
+
+    private func checkHeadRate(_ recipe: Recipe) throws {
+        guard recipe.optimizer.headLearningRate != nil else { return }
+        switch recipe.objective {
+        case .reward, .ppo: return
+        default:
+            throw fault(
+                "optimizer.head_learning_rate", "`optimizer.head_learning_rate` needs a method with a new head",
+                hint: "`objective.type: reward` and `ppo` have one")
+        }
     }
 
     private func checkTrainable(_ recipe: Recipe) throws {

@@ -86,7 +86,9 @@ import Trainers
         var steps: [StepMetrics] = []
         let loop = TrainingLoop(
             model: model, adapters: ["default"], objective: SFT(model),
-            optimizer: AdamW(weightDecay: settings["weight_decay"]?.number ?? 0, loraPlus: loraPlus(settings)),
+            optimizer: AdamW(
+                weightDecay: settings["weight_decay"]?.number ?? 0,
+                rates: ParameterRates(loraPlus: loraPlus(settings))),
             batches: PlannedBatches(plan) { rows[$0] }, options: options,
             hooks: TrainingHooks(didStep: { steps.append($0) }))
         #expect(try loop.run() == .finished)

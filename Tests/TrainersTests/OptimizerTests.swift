@@ -77,12 +77,34 @@ import Trainers
             func moved(decay: Double, gradient: Float) -> Float {
                 let parameter = Parameter(Tensor(repeating: 1, shape: shape), isTrainable: true)
                 parameter.gradient = Tensor(repeating: gradient, shape: shape)
-                SGD(weightDecay: decay, loraPlus: rule).step([(path, parameter)], learningRate: 0.01, gradientScale: 1)
+                SGD(weightDecay: decay, rates: ParameterRates(loraPlus: rule)).step(
+                    [(path, parameter)], learningRate: 0.01, gradientScale: 1)
                 return 1 - parameter.value.values[0]
             }
             #expect(
                 isClose(Double(moved(decay: 0, gradient: 1)), 0.01 * factor, relative: 1e-4, absolute: 0), "\(path)")
             #expect((moved(decay: 0.5, gradient: 0) > 0) == decays, "\(path)")
+        }
+    }
+
+    @Test("a new head learns at a rate of its own, with LoRA+ too; a head of the model does not")
+    func headRate() {
+        for rates in [
+            ParameterRates(head: 8), ParameterRates(loraPlus: LoRAPlus(ratio: 2, embeddingShare: 1), head: 8),
+        ] {
+            for (path, factor) in [
+                ("score.default.weight", 8.0), ("score.weight", 8), ("v_head.weight", 8),
+                ("v_head.bias", 8), ("lm_head.default.weight", 1),
+                ("model.layers.0.mlp.up_proj.default.lora_A.weight", 1),
+            ] {
+                for optimizer in [AdamW(rates: rates) as any Optimizer, SGD(rates: rates)] {
+                    let parameter = Parameter(Tensor(repeating: 1, shape: [1, 2]), isTrainable: true)
+                    parameter.gradient = Tensor(repeating: 1, shape: [1, 2])
+                    optimizer.step([(path, parameter)], learningRate: 0.01, gradientScale: 1)
+                    let moved = 1 - Double(parameter.value.values[0])
+                    #expect(isClose(moved, 0.01 * factor, relative: 1e-4, absolute: 0), "\(path)")
+                }
+            }
         }
     }
 

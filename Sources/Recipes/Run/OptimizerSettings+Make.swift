@@ -6,10 +6,11 @@ extension OptimizerSettings {
         let loraPlus = loraplusLRRatio.map {
             LoRAPlus(ratio: $0, embeddingShare: loraplusLREmbedding / learningRate)
         }
+        let rates = ParameterRates(loraPlus: loraPlus, head: headLearningRate.map { $0 / learningRate } ?? 1)
         return switch type {
         case .adamw:
-            AdamW(beta1: beta1, beta2: beta2, epsilon: epsilon, weightDecay: weightDecay, loraPlus: loraPlus)
-        case .sgd: SGD(momentum: momentum, weightDecay: weightDecay, loraPlus: loraPlus)
+            AdamW(beta1: beta1, beta2: beta2, epsilon: epsilon, weightDecay: weightDecay, rates: rates)
+        case .sgd: SGD(momentum: momentum, weightDecay: weightDecay, rates: rates)
         }
     }
 }

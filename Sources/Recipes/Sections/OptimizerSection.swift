@@ -62,6 +62,8 @@ public struct OptimizerSettings: Equatable, Sendable {
     public var type = OptimizerType.adamw
     /// The highest rate.
     public var learningRate = 2e-4
+    /// The highest rate of a new head; nil for that of all else.
+    public var headLearningRate: Double?
     /// The rate over the run.
     public var schedule = LearningRateSchedule.linear
     /// Steps in which the rate rises from zero in a straight line.
@@ -102,6 +104,10 @@ extension OptimizerSettings: RecipeSection {
         [
             RecipeKey("type", \.type, "The rule: AdamW as torch computes it, or gradient descent."),
             RecipeKey("learning_rate", \.learningRate, range: .above(0), "The highest rate."),
+            RecipeKey(
+                "head_learning_rate", optional: \.headLearningRate, range: .above(0),
+                "The highest rate of a new head, which can learn faster than an adapter: a reward model's score head, PPO's value head. learning_rate if left out."
+            ),
             RecipeKey("schedule", \.schedule, "The rate over the run after warm-up, as transformers computes it."),
             RecipeKey(
                 "warmup_steps", \.warmupSteps, "Steps in which the rate rises from zero; below 1 a share of the run."),

@@ -15,12 +15,12 @@ public final class AdamW: Optimizer {
     /// Makes an optimizer without state.
     public init(
         beta1: Double = 0.9, beta2: Double = 0.999, epsilon: Double = 1e-8, weightDecay: Double = 0,
-        loraPlus: LoRAPlus? = nil
+        rates: ParameterRates = ParameterRates()
     ) {
         self.beta1 = beta1
         self.beta2 = beta2
         self.epsilon = epsilon
-        groups = ParameterGroups(loraPlus: loraPlus, weightDecay: weightDecay)
+        groups = ParameterGroups(rates: rates, weightDecay: weightDecay)
     }
 
     /// Both moments of every parameter.

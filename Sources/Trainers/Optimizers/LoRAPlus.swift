@@ -29,15 +29,3 @@ public struct LoRAPlus: Hashable, Sendable {
         return path.contains("lora_B") || parameter.value.shape.count == 1 ? ratio : 1
     }
 }
-
-/// How an optimizer treats one parameter: LoRA+'s groups, or one group for all.
-struct ParameterGroups {
-    let loraPlus: LoRAPlus?
-    let weightDecay: Double
-
-    /// The rate and the decay of a parameter in a step of this rate.
-    func callAsFunction(_ path: String, _ parameter: Parameter, _ rate: Double) -> (rate: Double, decay: Double) {
-        guard let loraPlus else { return (rate, isDecayed(path) ? weightDecay : 0) }
-        return (rate * loraPlus.factor(path, parameter), path.lowercased().contains("bias") ? 0 : weightDecay)
-    }
-}

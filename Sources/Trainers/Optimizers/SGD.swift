@@ -13,9 +13,9 @@ public final class SGD: Optimizer {
     private let groups: ParameterGroups
 
     /// Makes an optimizer without state.
-    public init(momentum: Double = 0, weightDecay: Double = 0, loraPlus: LoRAPlus? = nil) {
+    public init(momentum: Double = 0, weightDecay: Double = 0, rates: ParameterRates = ParameterRates()) {
         self.momentum = momentum
-        groups = ParameterGroups(loraPlus: loraPlus, weightDecay: weightDecay)
+        groups = ParameterGroups(rates: rates, weightDecay: weightDecay)
     }
 
     /// The running sum of every parameter.
