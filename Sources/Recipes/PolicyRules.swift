@@ -1,4 +1,5 @@
 import Files
+import Foundation
 import Trainers
 
 extension RecipeRules {
@@ -10,6 +11,13 @@ extension RecipeRules {
         try checkRewards(settings.rollouts.rewards)
         if settings.method.kl.target == nil, settings.method.kl.horizon != KLSettings(coefficient: 0).horizon {
             throw fault("objective.kl_horizon", "`objective.kl_horizon` needs `objective.kl_target`")
+        }
+        let answers = settings.rollouts.batchSize * settings.method.answersPerPrompt
+        if settings.method.kl.target != nil, settings.method.kl.horizon < Double(answers) / 2 {
+            throw fault(
+                "objective.kl_horizon",
+                "`objective.kl_horizon` is less than half of the \(answers) answers of a rollout: the coefficient would leap"
+            )
         }
         if settings.method.kl.target != nil, settings.method.kl.coefficient == 0 {
             throw fault(
@@ -34,6 +42,10 @@ extension RecipeRules {
         }
         if dataset.overflow != nil {
             throw fault("dataset.overflow", "`dataset.overflow` has no meaning for prompts, which are never cut")
+        }
+        if dataset.sources.contains(where: { $0.weight != 1 }) {
+            throw fault(
+                "dataset.train", "weights have no meaning here: every prompt is drawn once in each pass over them")
         }
         if dataset.streaming {
             throw fault(
@@ -64,6 +76,13 @@ extension RecipeRules {
 
     private func checkRewards(_ rewards: [RewardSettings]) throws {
         for reward in rewards {
+            if case .command(let settings) = reward.reward, settings.command.count == 1,
+                settings.command[0].contains(" "), !FileManager.default.fileExists(atPath: settings.command[0])
+            {
+                throw fault(
+                    "objective.rewards", "there is no program \"\(settings.command[0])\"",
+                    hint: "`command` is a list of words: `command: [python3, judge.py]`")
+            }
             if case .length(let window) = reward.reward, let longest = window.maximum, longest < window.minimum {
                 throw fault(
                     "objective.rewards", "a length of at least \(window.minimum) and at most \(longest) is none")

@@ -81,6 +81,12 @@ extension RecipeRules {
                 "`objective.loss_type: kto` pairs prompts with other rows' answers: `dataset.rows_per_batch` must be 2 or more"
             )
         }
+        if recipe.dataset.tokensPerBatch != nil {
+            throw fault(
+                "dataset.tokens_per_batch",
+                "`objective.loss_type: kto` pairs prompts with other rows' answers: a batch of one long row would have none",
+                hint: "`dataset.rows_per_batch` of 2 or more; `training.tokens_per_pass` bounds memory")
+        }
         if settings.reference.isPrecomputed {
             throw fault(
                 "objective.precompute_ref_log_probs",

@@ -73,10 +73,6 @@ public final class TrainingLoop {
         return .finished
     }
 
-    /// The first step, from 0, that changes weights: a warm-up's first step has rate 0. Until then LoRA's B is zero and A has no
-    /// gradient.
-    private var firstChange: Int { options.schedule.factor(0) > 0 ? 0 : 1 }
-
     /// Why the run stops where it is; nil where it goes on.
     private var stop: TrainingOutcome? {
         if health.limits.stops && !state.health.fired.isEmpty { return .alarmed }
@@ -88,11 +84,11 @@ public final class TrainingLoop {
     private func step() throws -> StepMetrics {
         let start = ContinuousClock.now
         let group = try batches.step(state.step)
-        state.batches = batches.state
         let totals = group.batches.map(objective.counts).reduce([]) { sums, counts in
             sums.isEmpty ? counts : zip(sums, counts).map(+)
         }
         let (sums, ranges) = try accumulate(group, scale: totals.map { $0 == 0 ? 0 : 1 / Double($0) })
+        state.batches = batches.state
         let norm = try gradientNorm(group, isTrained: totals.contains { $0 > 0 })
         let rate = options.learningRate * options.schedule.factor(state.step)
         let clip = options.maxGradientNorm.map { min(1, $0 / (norm + 1e-6)) } ?? 1
@@ -120,9 +116,15 @@ public final class TrainingLoop {
     private func alarms(_ sums: [String: (sum: Double, count: Double)], _ group: StepBatches) -> [String] {
         var measured = sums.compactMapValues { $0.count == 0 ? nil : $0.sum / $0.count }
         if group.isMeasured { measured.merge(group.metrics) { $1 } }
-        let fired = health.check(step: state.step, measured: measured, &state.health)
+        return noted(health.check(step: state.step, measured: measured, &state.health)).map(\.name)
+    }
+
+    /// Takes alarms that were raised after the last step, as by the evaluation of what was trained.
+    public func collectAlarms() { _ = noted(health.collect(step: state.step, &state.health)) }
+
+    private func noted(_ fired: [FiredAlarm]) -> [FiredAlarm] {
         for alarm in fired { hooks.note("alarm \(alarm.name) at step \(alarm.step): \(alarm.sentence)") }
-        return fired.map(\.name)
+        return fired
     }
 
     /// Forward and backward over all micro-batches; gradients end in the parameters. Returns what metrics are made of.
@@ -172,7 +174,20 @@ public final class TrainingLoop {
                     + missing.prefix(4).joined(separator: ", ") + (missing.count > 4 ? ", …" : ""))
         }
         let squares = parameters.map { $0.parameter.gradient?.sumOfSquares ?? 0 }
-        if state.step == firstChange + 1, isTrained, health.limits.watchesGradients {
+        let norm = squares.reduce(0, +).squareRoot()
+        // What rounding leaves of scores that are all the same is no gradient.
+        if isTrained, norm > 1e-9 { watchGradients(squares) }
+        guard norm.isFinite else {
+            throw RunError(
+                "the gradient norm is not finite at step \(state.step + 1) (\(Self.rows(of: group.batches)))")
+        }
+        return norm
+    }
+
+    /// Looks for parameters without a gradient in the first step after one that changed weights: LoRA's A has none as long as B is zero.
+    /// A step in which nothing has one, as where all answers are worth the same, says nothing.
+    private func watchGradients(_ squares: [Double]) {
+        if state.health.changes == 1, health.limits.watchesGradients {
             let still = zip(parameters, squares).filter { $1 == 0 }.map(\.0.path)
             if !still.isEmpty {
                 health.raise(
@@ -181,12 +196,8 @@ public final class TrainingLoop {
                         + still.prefix(4).joined(separator: ", ") + (still.count > 4 ? ", …" : ""))
             }
         }
-        let norm = squares.reduce(0, +).squareRoot()
-        guard norm.isFinite else {
-            throw RunError(
-                "the gradient norm is not finite at step \(state.step + 1) (\(Self.rows(of: group.batches)))")
-        }
-        return norm
+        // The first step of a warm-up has the rate 0.
+        if options.schedule.factor(state.step) > 0 { state.health.changes = min(2, state.health.changes + 1) }
     }
 
     /// Whether the evaluation is the best so far.

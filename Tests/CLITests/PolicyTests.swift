@@ -45,12 +45,13 @@ import Testing
         let steps = try lines(run, "run/metrics.jsonl")
         #expect(steps.count == 8)
         // The policy is its own reference, and the author of the rollout, where nothing is trained yet.
-        #expect(steps[0]["objective/kl"]?.number == 0 && steps[0]["policy/ratio"]?.number == 1)
-        #expect(steps[4]["policy/ratio"]?.number == 1 && steps[3]["policy/ratio"]?.number != 1)
+        #expect(steps[0]["objective/kl"]?.number == 0 && steps[0]["val/ratio"]?.number == 1)
+        #expect(steps[4]["val/ratio"]?.number == 1 && steps[3]["val/ratio"]?.number != 1)
         #expect(try #require(steps[4]["objective/kl_k3"]?.number) > 0)
         let names: Set = [
-            "objective/scores", "objective/rlhf_reward", "objective/non_score_reward", "policy/entropy",
-            "policy/clipfrac", "policy/approxkl", "value/loss", "rewards/length", "completions/mean_length",
+            "objective/scores", "objective/rlhf_reward", "objective/non_score_reward", "policy/entropy_avg",
+            "policy/clipfrac_avg", "policy/approxkl_avg", "loss/value_avg", "rewards/length/mean",
+            "completions/mean_length",
         ]
         #expect(names.isSubset(of: Set((steps[0].object ?? [:]).keys)))
         let evaluation = try JSON(parsing: run.folder.read("run/evaluation.json"))
@@ -126,8 +127,8 @@ import Testing
             ])
             #expect(trained.status == 0, "\(trained.errors)")
             let steps = try lines(run, "by-\(path)/metrics.jsonl")
-            #expect(steps[0]["objective/kl"]?.number == 0 && steps[0]["policy/ratio"]?.number == 1)
-            scores.append(try #require(steps[0]["rewards/model"]?.number))
+            #expect(steps[0]["objective/kl"]?.number == 0 && steps[0]["val/ratio"]?.number == 1)
+            scores.append(try #require(steps[0]["rewards/model/mean"]?.number))
             #expect(try !String(decoding: run.bytes("by-\(path)/adapter_config.json"), as: UTF8.self).contains("score"))
         }
         #expect(abs(scores[0] - scores[1]) < 1e-4 && scores[0] != 0)
@@ -155,7 +156,7 @@ import Testing
         let trained = try await run.train(settings)
         #expect(trained.status == 0, "\(trained.errors)")
         let step = try lines(run, "run/metrics.jsonl")[0]
-        #expect(step["rewards/command"]?.number == 0.25 && step["objective/scores"]?.number == 0.5)
+        #expect(step["rewards/command/mean"]?.number == 0.25 && step["objective/scores"]?.number == 0.5)
     }
 
     @Test(arguments: [

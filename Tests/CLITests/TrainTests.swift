@@ -173,9 +173,11 @@ import Testing
         for recipe in recipes {
             let text = try String(contentsOfFile: Locations.inRepository(recipe), encoding: .utf8)
             let (learnsToAnswer, rollsOut) = (text.contains("type: sft\n"), text.contains("rewards:"))
+            let pairsRows = text.contains("type: kto\n")
             let settings = [
                 "model.path=model", "dataset.train=\(learnsToAnswer ? "rows" : "pairs").jsonl", "dataset.max_length=64",
-                "dataset.rows_per_batch=null", "dataset.tokens_per_batch=\(rollsOut ? "null" : "128")",
+                "dataset.rows_per_batch=\(pairsRows ? "4" : "null")",
+                "dataset.tokens_per_batch=\(rollsOut || pairsRows ? "null" : "128")",
                 "training.max_steps=2", "output.path=\(recipe)",
             ]
             let result = try await run.graft(

@@ -77,7 +77,7 @@ import Trainers
         #expect(fired(limits) { ["objective/kl": $0 == 30 ? .nan : 9] }.isEmpty)
     }
 
-    @Test(arguments: ["policy/entropy", "entropy"])
+    @Test(arguments: ["policy/entropy_avg", "entropy"])
     func anEntropyThatCollapses(metric: String) {
         let falling = { (step: Int) -> Metrics in [metric: 2 * (1 - 0.02 * Double(min(step, 48)))] }
         // The first five steps have a mean of 1.88, the last at most 0.08.
@@ -115,6 +115,11 @@ import Trainers
         monitor.raise("ratio", "the third")
         #expect(monitor.check(step: 4, measured: [:], &state).isEmpty)
         #expect(state.fired.map(\.name) == ["ratio", "sign"] && state.fired.map(\.step) == [3, 3])
+        // What an evaluation after the last step finds.
+        monitor.raise("sign", "once more")
+        monitor.raise("rollout", "the last")
+        #expect(monitor.collect(step: 4, &state).map(\.sentence) == ["the last"])
+        #expect(monitor.collect(step: 4, &state).isEmpty && state.fired.map(\.name) == ["ratio", "sign", "rollout"])
     }
 
     /// Adds metrics to a source's steps, each kept for three steps as those of a rollout are.

@@ -21,19 +21,23 @@ private struct PolicyRun {
     final class Alarms { var texts: [String] = [] }
 
     /// Rewards answers for the share of even tokens.
-    private struct EvenTokens: Reward {
+    struct EvenTokens: Reward {
         func scores(of answers: [GeneratedAnswer]) -> [Double] {
             answers.map { answer in Double(answer.tokens.count { $0 % 2 == 0 }) / Double(max(1, answer.tokens.count)) }
         }
     }
 
     /// A run of the same model that knows nothing of its rollouts.
-    func continued() throws -> PolicyRun { try PolicyRun(model: model, valueHead: valueHead) }
+    func continued(epochs: Int = 2, minibatches: Int = 2, stopAtKL: Double? = nil) throws -> PolicyRun {
+        try PolicyRun(
+            model: model, valueHead: valueHead, epochs: epochs, minibatches: minibatches, stopAtKL: stopAtKL)
+    }
 
     init(
         model given: CausalLM? = nil, valueHead givenHead: ValueHead? = nil, credit: any Credit = GeneralizedCredit(),
         loss: PolicyLoss = PolicyLoss(), answersPerPrompt: Int = 1,
-        epochs: Int = 2, minibatches: Int = 2, klCoefficient: Double = 0.05, stopAtKL: Double? = nil
+        epochs: Int = 2, minibatches: Int = 2, klCoefficient: Double = 0.05, stopAtKL: Double? = nil,
+        leavesOutTruncated: Bool = false, shuffles: Bool = true, reward: any Reward = EvenTokens()
     ) throws {
         var run = TinyRun()
         run.dropout = 0
@@ -49,11 +53,13 @@ private struct PolicyRun {
         options.decoding = DecodingOptions(maximumTokens: 8)
         options.tokensPerPass = 64
         options.stopAtKL = stopAtKL
+        options.leavesOutTruncated = leavesOutTruncated
+        options.shuffles = shuffles
         options.missingEndPenalty = 0.125
         let prompts = TinyRun.rows.prefix(6).map { RolloutPrompt(tokens: Array($0.tokens.prefix(12)), text: "p") }
         rollouts = Rollouts(
             prompts, policy: policy, options: options,
-            rewards: RewardMixture([.init(name: "even", reward: EvenTokens())]), credit: credit,
+            rewards: RewardMixture([.init(name: "even", reward: reward)]), credit: credit,
             controller: KLController(coefficient: klCoefficient, target: 3, horizon: 100), stopTokens: [1],
             text: { "\($0)" }, didRollOut: { [seen] rollout, _ in seen.texts.append(rollout.allAnswers[0].text) },
             alarm: { [alarms] in alarms.texts.append($0) })
@@ -81,14 +87,19 @@ private struct PolicyRun {
     }
 }
 
+/// Makes up for the penalty of answers that did not end: all are worth the same.
+private struct SameForAll: Reward {
+    func scores(of answers: [GeneratedAnswer]) -> [Double] { answers.map { $0.isStopped ? 0.5 : 0.625 } }
+}
+
 @Suite("Policy optimisation") struct PolicyOptimizationTests {
     @Test func theFirstStepOnARolloutHasTheRatioOneExactly() throws {
         let run = try PolicyRun()
         let metrics = try run.train(steps: 8)
         for (index, step) in metrics.enumerated() {
-            let ratio = try #require(step.objective["policy/ratio"])
+            let ratio = try #require(step.objective["val/ratio"])
             #expect((ratio == 1) == (index % 4 == 0), "step \(index + 1): \(ratio)")
-            #expect((step.objective["policy/approxkl"] == 0) == (index % 4 == 0))
+            #expect((step.objective["policy/approxkl_avg"] == 0) == (index % 4 == 0))
         }
         #expect(run.alarms.texts.isEmpty && run.seen.texts.count == 2)
     }
@@ -97,7 +108,7 @@ private struct PolicyRun {
         // The adapter begins at random: the policy is not its reference.
         let metrics = try PolicyRun().train(steps: 1)[0].objective
         #expect(try #require(metrics["objective/kl_k3"]) > 0)
-        let score = try #require(metrics["objective/scores"]), even = try #require(metrics["rewards/even"])
+        let score = try #require(metrics["objective/scores"]), even = try #require(metrics["rewards/even/mean"])
         let ended = try #require(metrics["completions/ended_share"])
         #expect(abs(score - (even - 0.125 * (1 - ended))) < 1e-12)
         #expect(metrics["objective/kl_coef"] == 0.05)
@@ -115,7 +126,7 @@ private struct PolicyRun {
         let metrics = try PolicyRun(
             credit: credit, loss: loss, answersPerPrompt: 8, epochs: 1, minibatches: 1, klCoefficient: 0
 
-        ).train(steps: 48, learningRate: 3e-2).compactMap { $0.objective["rewards/even"] }
+        ).train(steps: 48, learningRate: 3e-2).compactMap { $0.objective["rewards/even/mean"] }
         let (first, last) = (metrics.prefix(8).reduce(0, +) / 8, metrics.suffix(8).reduce(0, +) / 8)
         #expect(last > first + 0.1, "\(metrics)")
     }
@@ -143,11 +154,96 @@ private struct PolicyRun {
         }
     }
 
+    @Test("a run that goes on before a step that is passed over passes it over too", arguments: [2, 3])
+    func resumedBeforeAStepThatIsPassedOver(step: Int) throws {
+        let whole = try PolicyRun(epochs: 4, minibatches: 1, stopAtKL: 1e-9)
+        let all = try whole.train(steps: 6)
+        #expect(all.map { $0.tokens > 0 } == [true, true, false, false, true, true])
+        let begun = try PolicyRun(epochs: 4, minibatches: 1, stopAtKL: 1e-9)
+        let optimizer = AdamW()
+        var state = TrainingState()
+        _ = try begun.train(steps: step, optimizer: optimizer, save: { state = $0 })
+        state.batches = try JSON(parsing: #require(state.batches).text())
+        let rest = try begun.continued(epochs: 4, minibatches: 1, stopAtKL: 1e-9).train(
+            steps: 6, from: state, optimizer: optimizer)
+        #expect(rest.map(\.loss) == all.suffix(6 - step).map(\.loss))
+        #expect(rest.map(\.gradientNorm) == all.suffix(6 - step).map(\.gradientNorm))
+    }
+
+    @Test func whatTheDivergenceCostsIsWhatItsEstimatorSays() throws {
+        var credit = GeneralizedCredit()
+        credit.klEstimator = .k3
+        let metrics = try PolicyRun(credit: credit).train(steps: 1)[0].objective
+        let cost = try #require(metrics["objective/non_score_reward"])
+        #expect(abs(cost + 0.05 * (try #require(metrics["objective/kl_k3"]))) < 1e-12 && cost < 0)
+        // GRPO's divergence is a term of the loss: the score is what is credited.
+        let group = try PolicyRun(credit: GroupCredit(), answersPerPrompt: 2).train(steps: 1)[0].objective
+        #expect(group["objective/non_score_reward"] == 0)
+        #expect(group["objective/rlhf_reward"] == group["objective/scores"])
+    }
+
+    @Test func promptsComeInTheirOrderWhereAskedTo() throws {
+        let run = try PolicyRun(epochs: 1, minibatches: 1, shuffles: false)
+        let first = try run.rollouts.step(0).batches.flatMap(\.examples).sorted { $0.row < $1.row }
+        #expect(
+            first.map { Array($0.tokens[..<$0.answers[0]]) }
+                == TinyRun.rows.prefix(4).map { Array($0.tokens.prefix(12)) })
+    }
+
+    @Test("where all answers are worth the same, nothing has a gradient, and that is no alarm")
+    func flatRewards() throws {
+        var loss = PolicyLoss()
+        loss.mean = .answers
+        let metrics = try PolicyRun(
+            credit: GroupCredit(), loss: loss, answersPerPrompt: 2, epochs: 1, minibatches: 1, klCoefficient: 0,
+            reward: SameForAll()
+        ).train(steps: 4)
+        #expect(metrics.allSatisfy { $0.gradientNorm == 0 && $0.alarms.isEmpty })
+        #expect(metrics[0].objective["frac_reward_zero_std"] == 1)
+    }
+
     @Test func aRolloutIsPassedOverWhereThePolicyHasGoneTooFar() throws {
         let run = try PolicyRun(epochs: 4, minibatches: 1, stopAtKL: 1e-9)
         let metrics = try run.train(steps: 4)
         // The first step is the policy itself, the second sees what the first did, the others are passed over.
         #expect(metrics.map { $0.tokens > 0 } == [true, true, false, false])
+    }
+
+    @Test func answersThatTheLimitEndedAreLeftOut() throws {
+        func steps(leavesOutTruncated: Bool) throws -> [(example: Example, judged: [JudgedAnswer])] {
+            let run = try PolicyRun(
+                credit: GroupCredit(), answersPerPrompt: 8, epochs: 1, leavesOutTruncated: leavesOutTruncated)
+            return try (0..<2).flatMap { step in
+                try run.rollouts.step(step).batches.flatMap(\.examples).map { ($0, run.rollouts.answers(of: $0)) }
+            }
+        }
+        let (all, kept) = try (steps(leavesOutTruncated: false), steps(leavesOutTruncated: true))
+        #expect(all.contains { $0.judged.contains(where: \.isStopped) })
+        #expect(all.contains { $0.judged.contains { !$0.isStopped } })
+        // The same answers with the same advantages, less those that did not end; a prompt with none left goes.
+        let ended = all.compactMap { example, judged in
+            let indices = judged.indices.filter { judged[$0].isStopped }
+            return indices.isEmpty
+                ? nil
+                : (indices.map { Array(example.tokens[example.range(ofAnswer: $0)]) }, indices.map { judged[$0] })
+        }
+        #expect(kept.count == ended.count)
+        for (kept, ended) in zip(kept, ended) {
+            #expect(
+                kept.example.answers.indices.map { Array(kept.example.tokens[kept.example.range(ofAnswer: $0)]) }
+                    == ended.0)
+            #expect(
+                kept.judged == ended.1
+                    && kept.example.isTarget.count { $0 } == kept.judged.reduce(0) { $0 + $1.old.count })
+        }
+    }
+
+    @Test func aStepWithoutAnAnswerThatEndedChangesNothing() throws {
+        // One answer a prompt of eight tokens at most: some steps have none that ended.
+        let run = try PolicyRun(epochs: 1, minibatches: 4, leavesOutTruncated: true)
+        let metrics = try run.train(steps: 8)
+        #expect(metrics.contains { $0.tokens == 0 && $0.gradientNorm == 0 } && metrics.contains { $0.tokens > 0 })
+        #expect(run.alarms.texts.isEmpty)
     }
 
     /// What the bonus adds to value and gradient, beside the entropy's own change along a direction.
@@ -163,7 +259,7 @@ private struct PolicyRun {
                 ForwardContext($0, tape: tape, adapters: ["default"])
             }
             if let tape { tape.backward(from: try #require(result.loss)) }
-            let entropy = try #require(result.sums["policy/entropy"])
+            let entropy = try #require(result.sums["policy/entropy_avg"])
             return (try #require(result.sums["loss"]?.sum), entropy.sum / entropy.count)
         }
         let parameters = run.model.trainableParameters().map(\.parameter)

@@ -1,4 +1,5 @@
 import Files
+import Foundation
 import TestSupport
 import Testing
 import Trainers
@@ -84,6 +85,24 @@ import Trainers
                 .scores(of: answers("a", "b"))
         }
         #expect(fault?.description.contains(says) == true, "\(fault?.description ?? "")")
+    }
+
+    @Test("what a command leaves running is not waited for, and its line ends may be those of Windows")
+    func aCommandIsOverWhenItEnds() throws {
+        let start = ContinuousClock.now
+        let command = CommandReward(["sh", "-c", "sleep 7 & printf '1\\r\\n 2.5\\r\\n'"], timeout: 6)
+        #expect(try command.scores(of: answers("a", "b")) == [1, 2.5])
+        #expect(ContinuousClock.now - start < .seconds(5))
+    }
+
+    @Test func aCommandThatTakesTooLongIsEndedWithAllThatItStarted() throws {
+        let folder = try TemporaryFolder()
+        let script = "sh -c 'sleep 2; echo alive > \(folder.path)/child' & sleep 60"
+        #expect(throws: RunError.self) {
+            try CommandReward(["sh", "-c", script], timeout: 0.5).scores(of: answers("a"))
+        }
+        usleep(2_500_000)
+        #expect(!FileManager.default.fileExists(atPath: folder.file("child")))
     }
 
     @Test func aCommandThatIsNotThere() throws {

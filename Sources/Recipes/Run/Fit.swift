@@ -42,6 +42,7 @@ struct Fit {
         }
         try keepBest(loop.state, parameters, optimizer)
         if let result = try evaluate() { try record(result, step: loop.state.step, as: "after", evaluations) }
+        loop.collectAlarms()
         try weights.save(to: folder, session)
         try task.save(folder)
         run.observer(.saved(path: folder.path))

@@ -62,6 +62,8 @@ extension ModelSession {
     ) throws -> ModelReward {
         var own = settings
         own.path = path
+        // A folder that is whole has them already; an adapter brings them to its base.
+        if adapters.isEmpty { (own.addTokens, own.addSpecialTokens) = (nil, nil) }
         let other = try ModelSession(own, task: own.task(with: adapters), observer: observer)
         guard other.model.scoreHead != nil else {
             throw InputError(

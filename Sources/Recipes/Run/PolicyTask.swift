@@ -27,16 +27,17 @@ struct PolicyTask {
         let policy = Policy(
             session.model, adapters: weights.active, reference: compared, valueHead: head,
             temperature: settings.temperature)
-        var options = settings.options(answersPerPrompt: method.answersPerPrompt, training: recipe.training)
+        var options = settings.options(
+            answersPerPrompt: method.answersPerPrompt, shuffles: recipe.dataset.shuffle, training: recipe.training)
         options.decoding.cacheType = recipe.model.precision == .f32 ? .f32 : .bf16
         let samples = folder.map { SampleLog($0, settings) }
-        let stops = session.stopTokens()
+        let stops = try session.stopTokens().union(settings.extraStopTokens(session.tokenizer))
         let rollouts = Rollouts(
             prompts.training, evaluation: prompts.evaluation, policy: policy, options: options,
             rewards: try RewardMaking(recipe: recipe, session: session, weights: weights, observer: observer).mixture(
                 of: settings), credit: method.credit, controller: method.controller,
-            stopTokens: stops.union(try settings.extraStopTokens(session.tokenizer)),
-            text: { session.tokenizer.decode($0.filter { !stops.contains($0) }) },
+            stopTokens: stops,
+            text: { session.tokenizer.decode($0.filter { !stops.contains($0) }, skipSpecialTokens: true) },
             didRollOut: { rollout, moment in
                 try samples?.add(rollout, at: moment)
                 observer(.rolledOut(RolloutReport(rollout, at: moment)))

@@ -93,9 +93,10 @@ struct PreferenceReference {
             case .newAdapter:
                 throw InputError(
                     "`objective.reference: start` is the base model with the adapter as its seed makes it",
-                    hint:
-                        "`base` is the base model alone; `objective.precompute_ref_log_probs: true` scores with the adapter"
-                )
+                    hint: "`base` is the base model alone"
+                        + (recipe.objective.policy == nil
+                            ? "; where the loss can do with it, `objective.precompute_ref_log_probs: true` scores with the adapter"
+                            : ""))
             case .other(let path): return (try otherModel(path, recipe, session).model, [])
             }
         }

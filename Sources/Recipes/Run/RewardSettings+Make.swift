@@ -55,6 +55,7 @@ extension ModelRewardSettings {
         let weights = path + "/" + AdapterFolder.weightsName
         guard case .file = PathKind(weights) else { return try openCheckpoint(path).contentHash() }
         let below = try base.map { try openCheckpoint($0).contentHash() }
-        return ([try ContentHash.ofFile(weights)] + (below.map { [$0] } ?? [])).joined(separator: " ")
+        let settings = try ContentHash.ofFile(path + "/" + AdapterFolder.configurationName)
+        return ([try ContentHash.ofFile(weights), settings] + (below.map { [$0] } ?? [])).joined(separator: " ")
     }
 }

@@ -1,3 +1,4 @@
+import Adapters
 import Files
 import Trainers
 
@@ -30,7 +31,9 @@ struct RunIdentity {
         parts["the tokenizer"] = session.tokenizer.contentHash
         parts["the chat template"] = session.templateHash
         for path in recipe.model.adapters ?? [] {
-            parts["the adapter \(path)"] = try ContentHash.ofFile(path + "/adapter_model.safetensors")
+            parts["the adapter \(path)"] = try [AdapterFolder.weightsName, AdapterFolder.configurationName].map {
+                try ContentHash.ofFile(path + "/" + $0)
+            }.joined(separator: " ")
         }
         for reward in recipe.rewardModels { parts["the reward model \(reward.path)"] = try reward.contentHash() }
         for source in recipe.dataset.sources + (recipe.dataset.evaluationSource.map { [$0] } ?? []) {

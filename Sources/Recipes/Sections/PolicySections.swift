@@ -27,12 +27,14 @@ extension PPOSettings: PolicySettings {
     static var keys: [RecipeKey<Self>] {
         sharedKeys + [
             RecipeKey(
-                "response_length", \.rollouts.longestAnswer, range: .atLeast(1), "New tokens of an answer at most."),
+                "response_length", \.rollouts.longestAnswer, range: .within(1...65_536),
+                "The most new tokens in an answer."),
             RecipeKey(
                 "temperature", \.rollouts.temperature, range: .above(0),
-                "Divides the logits, when answers are written as in every probability."),
+                "Divides the logits, both in sampling and in every log-probability."),
             RecipeKey(
-                "num_ppo_epochs", \.rollouts.iterations, range: .atLeast(1), "How often a rollout is trained on."),
+                "num_ppo_epochs", \.rollouts.iterations, range: .within(1...65_536),
+                "How often a rollout is trained on."),
             RecipeKey(
                 "kl_coef", \.method.kl.coefficient, range: .atLeast(0),
                 "The weight of the divergence from the reference; with kl_target, where it begins."),
@@ -52,7 +54,7 @@ extension PPOSettings: PolicySettings {
             RecipeKey("gamma", \.method.gamma, range: .within(0...1), "How much later rewards count."),
             RecipeKey(
                 "lam", \.method.lambda, range: .within(0...1),
-                "How far a surprise reaches back: λ of generalised advantages."),
+                "λ of generalised advantage estimation (GAE)."),
             RecipeKey(
                 "whiten_rewards", \.method.whitensRewards, "Brings rewards to variance 1 before they are credited."),
         ]
@@ -75,16 +77,17 @@ extension PolicySettings where Method: GroupMethod {
     fileprivate static func groupKeys(_ betaSummary: String) -> [RecipeKey<Self>] {
         [
             RecipeKey(
-                "num_generations", \.method.answersPerPrompt, range: .atLeast(2),
+                "num_generations", \.method.answersPerPrompt, range: .within(2...65_536),
                 "Answers to a prompt, compared with each other; they share their prompt, which is computed once."),
             RecipeKey(
-                "max_completion_length", \.rollouts.longestAnswer, range: .atLeast(1),
-                "New tokens of an answer at most."),
+                "max_completion_length", \.rollouts.longestAnswer, range: .within(1...65_536),
+                "The most new tokens in an answer."),
             RecipeKey(
                 "temperature", \.rollouts.temperature, range: .above(0),
-                "Divides the logits, when answers are written as in every probability."),
+                "Divides the logits, both in sampling and in every log-probability."),
             RecipeKey(
-                "num_iterations", \.rollouts.iterations, range: .atLeast(1), "How often a rollout is trained on."),
+                "num_iterations", \.rollouts.iterations, range: .within(1...65_536),
+                "How often a rollout is trained on."),
             RecipeKey(
                 "beta", \.method.kl.coefficient, range: .atLeast(0),
                 betaSummary),

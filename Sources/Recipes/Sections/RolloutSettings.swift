@@ -7,9 +7,9 @@ public struct RolloutSettings: Equatable, Sendable {
     public var rewards: [RewardSettings] = []
     /// Prompts of a rollout.
     public var batchSize = 64
-    /// New tokens of an answer at most.
+    /// The most new tokens in an answer.
     public var longestAnswer: Int
-    /// Divides the logits, when answers are written as in every probability.
+    /// Divides the logits, both in sampling and in every log-probability.
     public var temperature: Double
     /// See ``SamplingOptions``.
     public var topK: Int?
@@ -25,6 +25,8 @@ public struct RolloutSettings: Equatable, Sendable {
     public var stopTokens: [String]?
     /// Taken off the score of an answer that did not end.
     public var missingEOSPenalty: Double?
+    /// Whether answers that did not end are left out of training.
+    public var masksTruncated = false
     /// How often a rollout is trained on.
     public var iterations: Int
     /// Optimizer steps of one such pass.
@@ -51,7 +53,7 @@ public struct RolloutSettings: Equatable, Sendable {
     }
 
     /// What rollouts are made with.
-    func options(answersPerPrompt: Int, training: TrainingSettings) -> RolloutOptions {
+    func options(answersPerPrompt: Int, shuffles: Bool, training: TrainingSettings) -> RolloutOptions {
         var options = RolloutOptions()
         options.prompts = batchSize
         options.answersPerPrompt = answersPerPrompt
@@ -61,8 +63,10 @@ public struct RolloutSettings: Equatable, Sendable {
         options.decoding.sampling = SamplingOptions(
             temperature: temperature, topK: topK, topP: topP, minP: minP, repetitionPenalty: repetitionPenalty)
         options.missingEndPenalty = missingEOSPenalty ?? 0
+        options.leavesOutTruncated = masksTruncated
         options.stopAtKL = earlyStopKL
         options.tokensPerPass = training.tokensPerPass
+        options.shuffles = shuffles
         options.seed = UInt64(training.seed)
         return options
     }
@@ -90,10 +94,10 @@ extension PolicySettings {
                 "rewards", \.rollouts.rewards, required: true,
                 "What judges the answers: one or several, each with `type` (\(RewardChoice.types.map { "`\($0)`" }.joined(separator: ", "))), the keys of its type, `weight` (1) and `name` (the type); the score is their weighted sum."
             ),
-            RecipeKey("rollout_batch_size", \.rollouts.batchSize, range: .atLeast(1), "Prompts of a rollout."),
+            RecipeKey("rollout_batch_size", \.rollouts.batchSize, range: .within(1...65_536), "Prompts of a rollout."),
             RecipeKey(
                 "top_k", optional: \.rollouts.topK, range: .atLeast(1),
-                "Answers are drawn from the so many most probable tokens only. Needs allow_truncated_sampling."),
+                "Answers are drawn from only this many of the most probable tokens. Needs allow_truncated_sampling."),
             RecipeKey(
                 "top_p", \.rollouts.topP, range: .within(0...1),
                 "Answers are drawn from the most probable tokens that come to this share. Needs allow_truncated_sampling."
@@ -115,7 +119,11 @@ extension PolicySettings {
                 "missing_eos_penalty", optional: \.rollouts.missingEOSPenalty, range: .atLeast(0),
                 "Taken off the score of an answer that the limit ended."),
             RecipeKey(
-                "num_mini_batches", \.rollouts.minibatches, range: .atLeast(1),
+                "mask_truncated_completions", \.rollouts.masksTruncated,
+                "Whether answers that the limit ended are left out of the loss. They are judged, and the others compared with them."
+            ),
+            RecipeKey(
+                "num_mini_batches", \.rollouts.minibatches, range: .within(1...65_536),
                 "Optimizer steps of each pass over a rollout; they divide its prompts."),
             RecipeKey(
                 "early_stop_kl", optional: \.rollouts.earlyStopKL, range: .above(0),
@@ -134,7 +142,8 @@ extension PolicySettings {
             ),
             RecipeKey(
                 "kl_horizon", \.method.kl.horizon, range: .above(0),
-                "With kl_target: answers over which a KL of twice the target would double the coefficient."),
+                "With kl_target: answers over which the coefficient changes by a fifth at most, which it does where the KL is off its target by a fifth or more. At least half of a rollout's answers."
+            ),
             RecipeKey(
                 "entropy_coef", \.method.entropyCoefficient, range: .atLeast(0),
                 "The weight of a bonus for the entropy of the next-token distributions, a mean as the loss is."),

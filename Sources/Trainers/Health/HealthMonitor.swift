@@ -24,11 +24,21 @@ public final class HealthMonitor {
     public func check(step: Int, measured: [String: Double], _ state: inout HealthState) -> [FiredAlarm] {
         state.history.append(measured)
         let history = state.history
-        let found = HealthAlarms.registered.compactMap { alarm in
+        raised += HealthAlarms.registered.compactMap { alarm in
             alarm.fault(in: history, limits).map { (name: alarm.name, sentence: $0) }
         }
+        return collect(step: step, &state)
+    }
+
+    /// Takes what was raised since the last look, such as by an evaluation after the last step.
+    ///
+    /// - Parameters:
+    ///   - step: the steps done.
+    ///   - state: what the alarms remember.
+    /// - Returns: the alarms that fire for the first time, which become part of `state`.
+    public func collect(step: Int, _ state: inout HealthState) -> [FiredAlarm] {
         var fired: [FiredAlarm] = []
-        for (name, sentence) in raised + found where !(state.fired + fired).contains(where: { $0.name == name }) {
+        for (name, sentence) in raised where !(state.fired + fired).contains(where: { $0.name == name }) {
             fired.append(FiredAlarm(name: name, step: step, sentence: sentence))
         }
         raised = []

@@ -4,6 +4,8 @@ import Files
 public struct HealthState: Hashable, Sendable {
     /// The alarms so far, in the order in which they fired; each once.
     public var fired: [FiredAlarm] = []
+    /// Steps that changed weights, counted to two.
+    var changes = 0
     /// What the alarms look at.
     var history = MetricHistory()
 
@@ -13,7 +15,7 @@ public struct HealthState: Hashable, Sendable {
     var json: JSON {
         func numbers(_ values: [Double]) -> JSON { .array(values.map { .number($0) }) }
         return [
-            "fired": .array(fired.map(\.json)),
+            "fired": .array(fired.map(\.json)), "changes": .integer(changes),
             "metrics": JSON(
                 members: history.series.sorted { $0.key < $1.key }.map { name, series in
                     let json: JSON = [
@@ -26,7 +28,10 @@ public struct HealthState: Hashable, Sendable {
 
     init(_ json: JSON, file: String) throws {
         let fault = InputError("is no training state", file: file, place: "`health`")
-        guard let fired = json["fired"]?.array, let metrics = json["metrics"]?.object else { throw fault }
+        guard let fired = json["fired"]?.array, let metrics = json["metrics"]?.object,
+            let changes = json["changes"]?.integer, (0...2).contains(changes)
+        else { throw fault }
+        self.changes = changes
         func numbers(_ json: JSON, _ key: String, count: Int) throws -> [Double] {
             let values = (json[key]?.array ?? []).compactMap(\.number)
             guard values.count == min(count, MetricHistory.window) else { throw fault }

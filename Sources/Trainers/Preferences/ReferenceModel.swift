@@ -4,7 +4,7 @@ import Layers
 import Models
 import Tensors
 
-/// The model that a preference loss measures change against.
+/// The model that preferences and policy optimisation measure change against.
 public enum ReferenceModel {
     /// A model with some of its adapters active. The model in training with none, or with those it started from, is one, at no memory.
     case model(CausalLM, adapters: [String])

@@ -22,7 +22,10 @@ public struct CommandReward: Reward {
     public func scores(of answers: [GeneratedAnswer]) throws -> [Double] {
         let input = answers.map { Self.line($0) }.joined()
         let output = try CommandRun(command, timeout: timeout)(input)
-        let lines = output.split(separator: "\n", omittingEmptySubsequences: false).map { $0.filter { $0 != "\r" } }
+        // Of a line end of CR and LF Swift makes one character, which is not "\n".
+        let lines = output.utf8.split(separator: 0x0A, omittingEmptySubsequences: false).map {
+            String(Substring($0)).trimmingCharacters(in: .whitespaces.union(.newlines))
+        }
         let given = lines.last?.isEmpty == true ? lines.dropLast() : lines[...]
         guard given.count == answers.count else {
             throw fault("wrote \(given.count) lines for \(answers.count) answers")
@@ -45,63 +48,5 @@ public struct CommandReward: Reward {
 
     private func fault(_ what: String) -> RunError {
         RunError("the reward command \(command.joined(separator: " ")) \(what)")
-    }
-}
-
-/// One run of a program over files.
-private struct CommandRun {
-    let command: [String]
-    let timeout: Double
-
-    init(_ command: [String], timeout: Double) {
-        self.command = command
-        self.timeout = timeout
-    }
-
-    /// Its standard output for a standard input.
-    func callAsFunction(_ input: String) throws -> String {
-        let folder = FileManager.default.temporaryDirectory.appendingPathComponent("graft-reward-\(UUID().uuidString)")
-        try FileWriting.makeFolder(folder.path)
-        defer { try? FileManager.default.removeItem(at: folder) }
-        let files = ["input", "output", "errors"].map { folder.appendingPathComponent($0).path }
-        try FileWriting.replace(files[0], with: input)
-        try FileWriting.replace(files[1], with: "")
-        try FileWriting.replace(files[2], with: "")
-        try run(files)
-        guard let data = FileManager.default.contents(atPath: files[1]),
-            let text = String(validating: data, as: UTF8.self)
-        else { throw fault("wrote something that is not UTF-8", files[2]) }
-        return text
-    }
-
-    private func run(_ files: [String]) throws {
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-        process.arguments = command
-        process.standardInput = FileHandle(forReadingAtPath: files[0])
-        process.standardOutput = FileHandle(forWritingAtPath: files[1])
-        process.standardError = FileHandle(forWritingAtPath: files[2])
-        let ended = DispatchSemaphore(value: 0)
-        process.terminationHandler = { _ in ended.signal() }
-        do { try process.run() } catch { throw fault("cannot be started: \(error.localizedDescription)", files[2]) }
-        guard ended.wait(timeout: .now() + timeout) == .success else {
-            kill(process.processIdentifier, SIGKILL)
-            _ = ended.wait(timeout: .now() + 5)
-            throw fault("did not end within \(timeout) seconds", files[2])
-        }
-        guard process.terminationReason == .exit else {
-            throw fault("died of signal \(process.terminationStatus)", files[2])
-        }
-        guard process.terminationStatus == 0 else {
-            throw fault("ended with the exit code \(process.terminationStatus)", files[2])
-        }
-    }
-
-    /// With the last of what it said on standard error.
-    private func fault(_ what: String, _ errors: String) -> RunError {
-        let said =
-            FileManager.default.contents(atPath: errors).map { String(decoding: $0.suffix(400), as: UTF8.self) } ?? ""
-        let last = said.split(separator: "\n").last.map { ": \($0)" } ?? ""
-        return RunError("the reward command \(command.joined(separator: " ")) \(what)\(last)")
     }
 }

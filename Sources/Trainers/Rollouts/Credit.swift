@@ -8,6 +8,10 @@ public protocol Credit: Sendable {
     ///   - rollout: judged; its groups are the answers of an example.
     ///   - klCoefficient: the weight of the KL penalty now.
     func assign(to rollout: inout Rollout, klCoefficient: Double)
+    /// The divergence of an answer that is taken off its score; nil where that is a term of the loss, or nowhere.
+    func divergence(of answer: JudgedAnswer) -> Double?
+    /// Whether ``divergence(of:)`` is a number.
+    var chargesDivergence: Bool { get }
 }
 
 /// PPO's: the KL penalty is a reward of every token, the score one of the last; generalised advantages, whitened over all tokens.
@@ -23,6 +27,18 @@ public struct GeneralizedCredit: Credit {
 
     /// TRL's defaults.
     public init() {}
+
+    /// By the estimator.
+    public func divergence(of answer: JudgedAnswer) -> Double? {
+        klEstimator.map { estimator in
+            zip(answer.old, answer.reference).reduce(0) {
+                $0 + estimator(policy: Double($1.0), reference: Double($1.1))
+            }
+        }
+    }
+
+    /// Where there is an estimator.
+    public var chargesDivergence: Bool { klEstimator != nil }
 
     /// Fills advantages and returns.
     public func assign(to rollout: inout Rollout, klCoefficient: Double) {
@@ -68,6 +84,12 @@ public struct GroupCredit: Credit {
     /// TRL's defaults.
     public init() {}
 
+    /// GRPO's is a term of the loss.
+    public func divergence(of answer: JudgedAnswer) -> Double? { nil }
+
+    /// It does not.
+    public var chargesDivergence: Bool { false }
+
     /// Fills advantages.
     public func assign(to rollout: inout Rollout, klCoefficient: Double) {
         let answers = rollout.allAnswers
@@ -81,11 +103,17 @@ public struct LeaveOneOutCredit: Credit {
     /// TRL's defaults.
     public init() {}
 
+    /// The whole answer's (k1).
+    public func divergence(of answer: JudgedAnswer) -> Double? { answer.divergence }
+
+    /// It does.
+    public var chargesDivergence: Bool { true }
+
     /// Fills advantages.
     public func assign(to rollout: inout Rollout, klCoefficient: Double) {
         let scores = rollout.allAnswers.map { answer in
             klCoefficient == 0
-                ? answer.score : answer.score - klCoefficient * (answer.old.total - answer.reference.total)
+                ? answer.score : answer.score - klCoefficient * (answer.divergence ?? 0)
         }
         assignAll(leaveOneOutAdvantages(scores, size: rollout.answers.first?.count ?? 1), to: &rollout)
     }

@@ -39,7 +39,7 @@ public struct KLController: Hashable, Sendable {
     /// - Parameters:
     ///   - coefficient: where β begins.
     ///   - target: the KL of an answer, summed over its tokens, that β is steered to; nil to keep β.
-    ///   - horizon: answers over which a steady error of 1 would double β.
+    ///   - horizon: answers over which β changes by a fifth, which it does where the KL is off its target by a fifth or more.
     public init(coefficient: Double, target: Double? = nil, horizon: Double = 10_000) {
         precondition(horizon > 0 && target ?? 1 > 0, "a target of \(target ?? 1), a horizon of \(horizon)")
         self.coefficient = coefficient

@@ -111,10 +111,10 @@ public struct PolicyLoss: Hashable, Sendable {
             result.loss += weight * value.loss
             // A ratio of the whole answer changes with every token: each token's loss is the same, and so is each derivative.
             result.gradient[t] += Float(weight * value.derivative * (ratio == .product ? count : 1))
-            result.sums.add("policy/loss", value.loss)
-            result.sums.add("policy/clipfrac", value.isClipped ? 1 : 0)
-            result.sums.add("policy/ratio", value.ratio)
-            result.sums.add("policy/approxkl", 0.5 * differences[t] * differences[t])
+            result.sums.add("loss/policy_avg", value.loss)
+            result.sums.add("policy/clipfrac_avg", value.isClipped ? 1 : 0)
+            result.sums.add("val/ratio", value.ratio)
+            result.sums.add("policy/approxkl_avg", 0.5 * differences[t] * differences[t])
         }
     }
 
@@ -134,8 +134,8 @@ public struct PolicyLoss: Hashable, Sendable {
                 value: Double(values[t]), old: Double(answer.values[t]), target: Double(answer.returns[t]))
             result.loss += weight * valueCoefficient * value.loss
             result.valueGradient[t] += Float(weight * valueCoefficient * value.derivative)
-            result.sums.add("value/loss", value.loss)
-            result.sums.add("value/clipfrac", value.isClipped ? 1 : 0)
+            result.sums.add("loss/value_avg", value.loss)
+            result.sums.add("val/clipfrac_avg", value.isClipped ? 1 : 0)
         }
     }
 }

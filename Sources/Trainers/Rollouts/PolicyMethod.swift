@@ -34,7 +34,7 @@ public struct KLSettings: Equatable, Sendable {
     public var coefficient: Double
     /// The divergence of an answer that the weight is steered to; nil to keep the weight.
     public var target: Double?
-    /// Answers over which a steady error of 1 would double the weight.
+    /// Answers over which the weight changes by a fifth at most; see ``KLController``.
     public var horizon = 10_000.0
 
     /// A fixed weight.

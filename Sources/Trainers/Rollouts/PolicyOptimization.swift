@@ -48,12 +48,12 @@ public struct PolicyOptimization: Objective {
                 sums.add(result.sums)
             }
             for entropies in pass.entropies[index] {
-                sums.add("policy/entropy", entropies.total, count: Double(entropies.count))
+                sums.add("policy/entropy_avg", entropies.total, count: Double(entropies.count))
             }
         }
         let totals = sums.values
         rollouts.note(
-            ratios: totals["policy/ratio"] ?? (0, 0), divergence: totals["policy/approxkl"] ?? (0, 0))
+            ratios: totals["val/ratio"] ?? (0, 0), divergence: totals["policy/approxkl_avg"] ?? (0, 0))
         // The passes of a step add up to one loss.
         sums.add("loss", total, count: scale[0] * Double(loss.count(batch.examples)))
         return ObjectiveResult(

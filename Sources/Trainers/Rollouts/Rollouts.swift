@@ -4,34 +4,6 @@ import Layers
 import Models
 import Tensors
 
-/// How rollouts are made and used.
-public struct RolloutOptions: Sendable {
-    /// Prompts of a rollout.
-    public var prompts = 64
-    /// Answers to each; a group.
-    public var answersPerPrompt = 1
-    /// How often a rollout is trained on.
-    public var epochs = 4
-    /// Optimizer steps of one such pass.
-    public var minibatches = 1
-    /// How answers are written; the temperature is the policy's.
-    public var decoding = DecodingOptions(maximumTokens: 53)
-    /// Taken off the score of an answer that no stop token ended.
-    public var missingEndPenalty = 0.0
-    /// Where a step's approximate KL from the policy that wrote the rollout passes this, the rest of the rollout is passed over.
-    public var stopAtKL: Double?
-    /// Tokens whose activations are held at once.
-    public var tokensPerPass = 1024
-    /// What every random choice is drawn from.
-    public var seed: UInt64 = 42
-
-    /// TRL's defaults.
-    public init() {}
-
-    /// Optimizer steps that one rollout is good for.
-    public var stepsPerRollout: Int { epochs * minibatches }
-}
-
 /// The batches of policy optimisation: prompts are answered by the policy as it is, judged, and trained on.
 ///
 /// Old log-probabilities come from the training path, never from decoding, so that the ratio of the first step is exactly 1.
@@ -98,10 +70,22 @@ public final class Rollouts: BatchSource {
         self.alarm = alarm
     }
 
-    /// What is known of the answers of an example of the current rollout.
-    func answers(of example: Example) -> [JudgedAnswer] {
+    /// What is known of the answers of an example that ``step(_:)`` gave.
+    public func answers(of example: Example) -> [JudgedAnswer] {
         guard let current else { preconditionFailure("an example before the first rollout") }
-        return current.answers[example.row]
+        return current.answers[example.row].filter(isTrained)
+    }
+
+    private func isTrained(_ answer: JudgedAnswer) -> Bool { answer.isStopped || !options.leavesOutTruncated }
+
+    /// An example of the current rollout with the answers that are trained on; nil where that is none.
+    private func trained(_ example: Example, of rollout: Rollout) -> Example? {
+        let kept = example.answers.indices.filter { isTrained(rollout.answers[example.row][$0]) }
+        if kept.count == example.answers.count { return example }
+        if kept.isEmpty { return nil }
+        return Example(
+            prompt: Array(example.tokens[..<example.answers[0]]),
+            answers: kept.map { Array(example.tokens[example.range(ofAnswer: $0)]) }, row: example.row)
     }
 
     /// Takes what a pass measured: its ratios, and how far it is from the policy that wrote the rollout.
@@ -134,9 +118,11 @@ public final class Rollouts: BatchSource {
             Array(rollout.examples.indices), stream: UInt32(truncatingIfNeeded: number * options.epochs + epoch),
             .batches)
         let size = options.prompts / options.minibatches
-        let examples = order[minibatch * size..<(minibatch + 1) * size].map { rollout.examples[$0] }
+        let examples = order[minibatch * size..<(minibatch + 1) * size].compactMap {
+            trained(rollout.examples[$0], of: rollout)
+        }
         return StepBatches(
-            batches: isExhausted ? [] : [Batch(examples: examples)],
+            batches: isExhausted || examples.isEmpty ? [] : [Batch(examples: examples)],
             epoch: Double((number + 1) * options.prompts) / Double(prompts.count), metrics: rollout.metrics,
             isMeasured: part == 0)
     }
@@ -146,13 +132,15 @@ public final class Rollouts: BatchSource {
         [
             "rollout": current.map(\.json) ?? .null, "kl_coefficient": .number(controller.coefficient),
             "is_exhausted": .bool(isExhausted), "steps": .integer(steps),
+            "divergence": [.number(divergence.sum), .number(divergence.count)],
         ]
     }
 
     /// Goes on from a checkpoint.
     public func restore(_ state: JSON) throws {
+        let divergence = (state["divergence"]?.array ?? []).compactMap(\.number)
         guard let coefficient = state["kl_coefficient"]?.number, let isExhausted = state["is_exhausted"]?.bool,
-            let steps = state["steps"]?.integer
+            let steps = state["steps"]?.integer, divergence.count == 2
         else {
             throw InputError("is no state of rollouts", place: "`batches`")
         }
@@ -160,6 +148,7 @@ public final class Rollouts: BatchSource {
         controller.restore(coefficient: coefficient)
         self.isExhausted = isExhausted
         self.steps = steps
+        self.divergence = (divergence[0], divergence[1])
     }
 
     /// Answers prompts that are not trained on, once each, as the policy is now.
@@ -170,9 +159,19 @@ public final class Rollouts: BatchSource {
     func evaluate(_ examples: [Example]) throws -> Rollout {
         let asked = examples.map { (number: $0.row, prompt: evaluationPrompts[$0.row]) }
         var rollout = try makeAnswers(to: asked, each: 1, seed: options.seed &+ 1, number: current?.number ?? 0)
-        addMetrics(to: &rollout)
+        measure(&rollout)
         try didRollOut(rollout, RolloutMoment(step: steps, isEvaluation: true))
         return rollout
+    }
+
+    /// Adds the rollout's metrics.
+    private func measure(_ rollout: inout Rollout) {
+        rollout.metrics = rollout.measured(
+            rewards: rewards.parts.map(\.name), credit: credit,
+            klCoefficient: policy.reference == nil ? nil : controller.coefficient)
+        if let k3 = rollout.metrics["objective/kl_k3"], k3 < 0 {
+            alarm("the mean KL of a rollout (k3) is \(k3): below 0")
+        }
     }
 
     // Making one.
@@ -181,6 +180,7 @@ public final class Rollouts: BatchSource {
     private func chosenPrompts(_ number: Int) -> [(number: Int, prompt: RolloutPrompt)] {
         (number * options.prompts..<(number + 1) * options.prompts).map { place in
             let (epoch, index) = place.quotientAndRemainder(dividingBy: prompts.count)
+            guard options.shuffles else { return (place, prompts[index]) }
             let order = DataOrder(seed: options.seed).shuffled(
                 Array(prompts.indices), stream: UInt32(truncatingIfNeeded: epoch), .epoch)
             return (place, prompts[order[index]])
@@ -191,9 +191,12 @@ public final class Rollouts: BatchSource {
         var rollout = try makeAnswers(
             to: chosenPrompts(number), each: options.answersPerPrompt, seed: options.seed, number: number)
         credit.assign(to: &rollout, klCoefficient: controller.coefficient)
-        addMetrics(to: &rollout)
+        let charged = controller.coefficient
+        measure(&rollout)
         if let kl = rollout.metrics["objective/kl"] {
             controller.update(kl: kl, answers: rollout.allAnswers.count)
+            // A term of the loss has the weight that is steered to, a part of the reward the one that it was credited with.
+            rollout.metrics["objective/kl_coef"] = credit.chargesDivergence ? charged : controller.coefficient
         }
         try didRollOut(rollout, RolloutMoment(step: steps + 1, isEvaluation: false))
         return rollout
@@ -261,55 +264,6 @@ public final class Rollouts: BatchSource {
             entropies.total / Double(max(1, entropies.count))
         )
     }
-
-    /// Adds the rollout's metrics, under TRL's names.
-    private func addMetrics(to rollout: inout Rollout) {
-        let answers = rollout.allAnswers
-        let count = Double(answers.count)
-        func mean(_ number: (JudgedAnswer) -> Double) -> Double { answers.reduce(0) { $0 + number($1) } / count }
-        let score = mean(\.score)
-        let spread = mean { ($0.score - score) * ($0.score - score) }
-        rollout.metrics = [
-            "objective/scores": score, "objective/scores_std": spread.squareRoot(),
-            "completions/mean_length": mean { Double($0.old.count) },
-            "completions/ended_share": mean { $0.isStopped ? 1 : 0 },
-            "rewards/length_correlation": correlation(answers.map(\.score), answers.map { Double($0.old.count) }),
-        ]
-        for (index, part) in rewards.parts.enumerated() {
-            rollout.metrics["rewards/\(part.name)"] = mean { $0.scores[index] }
-        }
-        addGroupMetrics(to: &rollout)
-        guard policy.reference != nil else { return }
-        let kl = mean { $0.old.total - $0.reference.total }
-        let k3 = mean { answer in
-            zip(answer.old, answer.reference).reduce(0) {
-                $0 + KLEstimator.k3(policy: Double($1.0), reference: Double($1.1))
-            }
-        }
-        if k3 < 0 { alarm("the mean KL of a rollout (k3) is \(k3): below 0") }
-        rollout.metrics.merge([
-            "objective/kl": kl, "objective/kl_k3": k3, "objective/kl_coef": controller.coefficient,
-            "objective/non_score_reward": -controller.coefficient * kl,
-            "objective/rlhf_reward": score - controller.coefficient * kl,
-        ]) { $1 }
-    }
-
-    /// How much the answers to one prompt differ, where there are several.
-    private func addGroupMetrics(to rollout: inout Rollout) {
-        guard let size = rollout.answers.first?.count, size > 1 else { return }
-        let deviations = rollout.answers.map { deviation($0.map(\.score)[...]) }
-        let count = Double(deviations.count)
-        rollout.metrics["reward_std"] = deviations.reduce(0, +) / count
-        rollout.metrics["frac_reward_zero_std"] = Double(deviations.count { $0 == 0 }) / count
-    }
-}
-
-/// When a rollout was made.
-public struct RolloutMoment: Hashable, Sendable {
-    /// The first step that trains on it; of an evaluation, the steps done.
-    public var step: Int
-    /// Whether it is not trained on.
-    public var isEvaluation: Bool
 }
 
 extension [[Int32]] {

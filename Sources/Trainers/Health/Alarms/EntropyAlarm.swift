@@ -3,7 +3,7 @@ import Foundation
 /// The model has become sure of every token: a policy then explores no more.
 enum EntropyAlarm: HealthAlarm {
     static let name = "entropy"
-    static let metrics = ["policy/entropy", "entropy"]
+    static let metrics = ["policy/entropy_avg", "entropy"]
     private static let steps = 5
 
     static func fault(in history: MetricHistory, _ limits: HealthLimits) -> String? {
