@@ -107,7 +107,9 @@ private struct LayerCount {
         let named = Set(keys)
         for module in modules where !named.contains(module) {
             let parts = module.split(separator: ".")
-            guard let list = parts.firstIndex(of: "layers"), list + 2 < parts.count, let number = Int(parts[list + 1])
+            // A number beyond any model's is no layer: the tensor will have no place.
+            guard let list = parts.firstIndex(of: "layers"), list + 2 < parts.count, let number = Int(parts[list + 1]),
+                (0..<1_000_000).contains(number)
             else { continue }
             found[number, default: []].insert(parts[(list + 2)...].joined(separator: "."))
         }

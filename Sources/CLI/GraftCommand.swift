@@ -27,6 +27,7 @@ struct GraftCommand: ParsableCommand {
 func runGraft() -> Int32 {
     do {
         var command = try GraftCommand.parseAsRoot()
+        try Commands.checkMachine()
         try command.run()
         return 0
     } catch {

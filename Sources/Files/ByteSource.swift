@@ -16,14 +16,19 @@ public final class ByteSource {
 
     /// Opens the file.
     ///
-    /// - Throws: ``InputError`` where it cannot be opened.
+    /// - Throws: ``InputError`` where it cannot be opened, and for a pipe: files are read more than once.
     public init(_ path: String) throws {
         self.path = path
-        descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        // A pipe that nobody writes to would be waited for.
+        descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         guard descriptor >= 0 else { throw InputError("cannot open the file: \(systemReason())", file: path) }
-        if case .folder = PathKind(path) {
+        var status = stat()
+        fstat(descriptor, &status)
+        let kind = status.st_mode & S_IFMT
+        guard kind == S_IFREG || path == "/dev/null" else {
             close(descriptor)
-            throw InputError("is a folder, not a file", file: path)
+            if kind == S_IFDIR { throw InputError("is a folder, not a file", file: path) }
+            throw InputError("is a pipe or a device, not a file", file: path, hint: "Write it to a file first")
         }
         if path.hasSuffix(".zst") {
             stream = ZSTD_createDStream()

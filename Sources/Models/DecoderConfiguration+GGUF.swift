@@ -12,8 +12,18 @@ extension DecoderConfiguration {
         if try reader.size(key("rope.dimension_count"), default: headDimension) != headDimension {
             throw reader.fault(key("rope.dimension_count"), "rotation of a part of each head is not supported")
         }
+        if reader.values[key("attention.sliding_window")] != nil,
+            try reader.size(key("attention.sliding_window")) < reader.size(key("context_length"), default: 2048)
+        {
+            throw reader.fault(key("attention.sliding_window"), "sliding-window attention is not supported")
+        }
+        let table = try checkpoint.shape(of: "token_embd.weight")
+        guard table.count == 2 else {
+            throw InputError(
+                "has the shape \(table), not that of a table", file: checkpoint.path, place: "`token_embd.weight`")
+        }
         self.init(
-            family: family, vocabularySize: try checkpoint.shape(of: "token_embd.weight")[0], hiddenSize: hiddenSize,
+            family: family, vocabularySize: table[0], hiddenSize: hiddenSize,
             intermediateSize: try reader.size(key("feed_forward_length")), layers: try reader.size(key("block_count")),
             heads: heads, keyValueHeads: try reader.size(key("attention.head_count_kv"), default: heads),
             headDimension: headDimension,

@@ -19,6 +19,15 @@ indirect enum Decoder: Sendable {
     /// No decoder: tokens with spaces between.
     case spaces
 
+    /// How many times as long replacements make a token at most.
+    var growth: Double {
+        switch self {
+        case .sequence(let parts): parts.reduce(1) { $0 * $1.growth }
+        case .replace(let pattern, let content): pattern.growth(with: content)
+        default: 1
+        }
+    }
+
     /// The text of some tokens, in pieces to be joined.
     func decode(_ tokens: [[UInt8]], _ state: MatchState) -> [[UInt8]] {
         switch self {

@@ -19,6 +19,18 @@ indirect enum Normalizer: Sendable {
     /// Bytes as characters of ``ByteLevelAlphabet``.
     case byteLevel
 
+    /// How many times as long `Replace` may make a text, all of them after each other.
+    static let mostGrowth = 4096.0
+
+    /// How many times as long replacements make a text at most.
+    var growth: Double {
+        switch self {
+        case .sequence(let parts): parts.reduce(1) { $0 * $1.growth }
+        case .replace(let pattern, let content): pattern.growth(with: content)
+        default: 1
+        }
+    }
+
     /// The normalised text.
     func apply(_ text: AlignedText, _ scratch: inout EncodingScratch) -> AlignedText {
         if text.bytes.isEmpty { return text }
@@ -42,6 +54,15 @@ enum TextPattern: Sendable {
     case literal([UInt8])
     /// What the expression matches.
     case expression(SplitPattern)
+
+    /// How many times as long a text becomes at most where every match becomes `content`.
+    func growth(with content: [UInt8]) -> Double {
+        switch self {
+        case .literal(let wanted): max(1, Double(content.count) / Double(wanted.count))
+        // An expression may match nothing, between any two bytes.
+        case .expression: Double(content.count + 1)
+        }
+    }
 
     /// Calls `body` with each match within a range of valid UTF-8.
     func forEachMatch(

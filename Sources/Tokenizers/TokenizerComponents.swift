@@ -28,6 +28,9 @@ extension Normalizer {
             }
             self = .unicode(form)
         }
+        guard growth <= Self.mostGrowth else {
+            throw component.fault("makes a text more than \(Int(Self.mostGrowth)) times as long")
+        }
     }
 }
 
@@ -142,6 +145,9 @@ extension Decoder {
             let (replacement, scheme) = try PreTokenizer.metaspaceSettings(component)
             self = .metaspace(replacement: replacement, isPrepended: scheme != .never)
         default: throw try component.unknownType("decoder", known: Self.types)
+        }
+        guard growth <= Normalizer.mostGrowth else {
+            throw component.fault("makes a text more than \(Int(Normalizer.mostGrowth)) times as long")
         }
     }
 }

@@ -57,6 +57,10 @@ struct VocabularyWriter {
         }
         var all = Vocabulary(capacity: count)
         for (id, token) in vocabulary.tokens.enumerated() {
+            guard token.utf8.count <= AddedTokens.longestContent else {
+                throw InputError(
+                    "is longer than \(AddedTokens.longestContent) bytes", place: "tokenizer.ggml.tokens[\(id)]")
+            }
             var token = token
             do { try token.withUTF8 { try all.add($0, id: id) } } catch let error as InputError {
                 throw InputError(error.message, place: "tokenizer.ggml.tokens[\(id)]")

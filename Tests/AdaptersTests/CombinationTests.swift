@@ -177,6 +177,7 @@ import Testing
             ([], Combination(.cat, weights: []), "no adapter"),
             ([a, b], Combination(.cat, weights: [1]), "1 weights for 2 adapters"),
             ([a, b], Combination(.cat, weights: [1, .infinity]), "finite"),
+            ([a, b], Combination(.cat, weights: [1, 1e308]), "its weights are too large"),
             ([a, c], Combination(.linear, weights: [1, 1]), "has rank 3"),
             ([a, c], Combination(.ties, weights: [1, 1], density: 0.5), "has rank 3"),
             ([a, b], Combination(.ties, weights: [1, 1]), "needs a `density`"),

@@ -144,6 +144,13 @@ import Testing
         Fault(
             says: "has tensors of 1 layers, but `num_layers` is 2",
             tensors: { $0.removeAll { $0.0.hasPrefix("model.layers.1.") } }),
+        Fault(
+            says: "9223372036854775807", settings: { $0["num_layers"] = 0 },
+            tensors: { tensors in
+                for index in tensors.indices where tensors[index].0.hasPrefix("model.layers.1.") {
+                    tensors[index].0 = tensors[index].0.replacing("layers.1.", with: "layers.9223372036854775807.")
+                }
+            }),
         Fault(says: "holds no tensors", tensors: { $0 = [] }),
         Fault(
             says: "is no part of a LoRA or DoRA adapter", tensors: { $0.append(("model.norm.weight", [1], [1])) }),

@@ -142,13 +142,17 @@ struct BadInput: Sendable, CustomTestStringConvertible {
             says: "`--type` must be one of f32, f16, bf16, q8_0, q6_k, q5_1, q5_0,", "not `q8`. Did you mean `q8_0`?"),
         .command(
             "export --model model --to safetensors --output m --type q4_0",
-            says: "`--type q4_0` is not written to safetensors. Its types are bf16, f32, f16"),
+            says: "`--type q4_0` is not written to safetensors. Its types are bf16, f32, f16, nf4"),
         .command("export --model model --to gguf --output model", says: "error: model: the output exists already"),
         .command("export --model model --to gguf-lora --output m", says: "one `--adapter` is written"),
         .command(
             "export --model model --to gguf-lora --output m --adapter a --adapter b", says: "to a file of its own"),
         .command("export --model model --to gguf --output m --adapter nowhere", says: "error: nowhere: no such folder"),
         .command("export --model nowhere --to gguf --output m", says: "error: nowhere: no such file or folder"),
+        BadInput(
+            name: "a pipe that nobody writes to", prepare: { mkfifo($0.folder.file("pipe"), 0o600) },
+            arguments: ["evaluate", "--model", "model", "--data", "pipe"],
+            says: ["error: pipe: is a pipe or a device, not a file"]),
         BadInput(
             name: "a tokenizer that GGUF has no name for",
             prepare: { run in
@@ -163,7 +167,9 @@ struct BadInput: Sendable, CustomTestStringConvertible {
         .command("generate --model model --prompt a --temperature nan", says: "--temperature must not be negative"),
         .command("generate --model model --prompt a --top-p 0", says: "--top-p must be above 0 and at most 1"),
         .command("generate --model model", says: "Give --prompt or --prompts"),
-        .command("generate --model model --prompt a --samples 0", says: "--samples must be at least 1"),
+        .command("generate --model model --prompt a --samples 0", says: "--samples must lie between 1 and 65536"),
+        .command(
+            "generate --model model --prompt a --samples 4000000000", says: "--samples must lie between 1 and 65536"),
         .command("generate --model model --prompt a --min-new-tokens 999", says: "--min-new-tokens must lie between"),
         .command("generate --model model --prompts recipe.yaml --raw --max-tokens 1 --threads -1", says: "--threads"),
         .command("generate --model model --prompts none.jsonl", says: "none.jsonl"),

@@ -179,7 +179,10 @@ import Testing
         }
         try check("absmax") { try rewrite($0, weight + ".absmax") { _ in nil } }
         try check("bytes (U8)") { try rewrite($0, weight + ".absmax") { $0.dropLast() } }
-        try check("bytes (U8)") { try rewrite($0, weight) { $0.dropLast(5) } }
+        try check("does not have the bytes of") { try rewrite($0, weight) { $0.dropLast(5) } }
+        try check("does not have the bytes of") {
+            try rewrite($0, state, replace("[96, 64]", "[2147483647, 2147483647]"))
+        }
         try check("numbers in F32") { try rewrite($0, weight + ".nested_absmax") { $0 + [0, 0, 0, 0] } }
         try check("is not the table") { try rewrite($0, weight + ".quant_map") { [0, 0, 0, 1] + $0.dropFirst(4) } }
         try check("is not the table") {

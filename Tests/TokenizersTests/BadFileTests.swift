@@ -18,6 +18,8 @@ import Tokenizers
         }
     }
 
+    private static let longText = String(repeating: "a", count: 2000)
+
     static let faults: [Fault] = [
         Fault("model", nil, "has no “model”"),
         Fault("model", "BPE", "model: has no “vocab”"),
@@ -54,6 +56,19 @@ import Tokenizers
         Fault(
             "normalizer", ["type": "Replace", "pattern": ["String": ""], "content": ""],
             "normalizer.pattern.String: must not be empty"),
+        Fault(
+            "normalizer",
+            [
+                "type": "Sequence",
+                "normalizers": [
+                    ["type": "Replace", "pattern": ["String": "a"], "content": .string(longText)],
+                    ["type": "Replace", "pattern": ["Regex": "a"], "content": .string(longText)],
+                ],
+            ], "normalizer: makes a text more than 4096 times as long"),
+        Fault(
+            "decoder",
+            ["type": "Replace", "pattern": ["String": "a"], "content": .string(longText + longText + longText)],
+            "decoder: makes a text more than 4096 times as long"),
         Fault(
             "pre_tokenizer", ["type": "BertPreTokenizer"], #"pre_tokenizer: the pre-tokenizer type "BertPreTokenizer""#),
         Fault("pre_tokenizer", ["type": "Split", "behavior": "Isolated"], "pre_tokenizer: has no “pattern”"),

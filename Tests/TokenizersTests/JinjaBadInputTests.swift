@@ -105,6 +105,17 @@ struct BadTemplate: CustomTestStringConvertible {
         BadTemplate("huge list repetition", "{{ [1] * 9223372036854775807 }}", "steps"),
         BadTemplate("huge centre", "{{ 'a'|center(9223372036854775807) }}", "MB"),
         BadTemplate("huge centre method", "{{ 'a'.center(9223372036854775807) }}", "MB"),
+        BadTemplate("least precision", "{{ 1.5|round(-9223372036854775807-1) }}", "too large"),
+        BadTemplate(
+            "reversing without end",
+            "{% set s = 'x' * 1000000 %}{% for i in range(99999) %}{% set c = s|reverse %}{% endfor %}", "steps"),
+        BadTemplate(
+            "counting words without end",
+            "{% set s = 'x' * 1000000 %}{% for i in range(99999) %}{% set c = s|wordcount %}{% endfor %}", "steps"),
+        BadTemplate(
+            "looking up a long key without end",
+            "{% set s = 'x' * 1000000 %}{% set d = {1: 1} %}{% for i in range(99999) %}{% set c = d[s] %}{% endfor %}",
+            "steps"),
         BadTemplate("huge ljust", "{{ 'a'.ljust(99999999999) }}", "MB"),
         BadTemplate("huge zfill", "{{ 'a'.zfill(99999999999) }}", "MB"),
         BadTemplate("huge indent", "{{ 'a\\nb'|indent(99999999999) }}", "MB"),

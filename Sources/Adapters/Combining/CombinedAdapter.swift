@@ -36,6 +36,10 @@ public struct CombinedAdapter {
             let layer = CombinedLayer(
                 number: present.map(\.0), factors: present.map(\.1), combination: combination, path: key.path)
             let (a, b) = layer.result(rank: rank)
+            guard a.values.allSatisfy(\.isFinite), b.values.allSatisfy(\.isFinite) else {
+                throw InputError(
+                    "\(key.path): the combination has numbers that are not finite: its weights are too large")
+            }
             tensors.append((name: key.nameOfA, value: a))
             tensors.append((name: key.nameOfB, value: b))
         }

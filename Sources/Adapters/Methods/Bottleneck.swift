@@ -5,7 +5,7 @@ import Tensors
 /// Bottleneck adapters: behind attention and the MLP of each block, or behind the MLP alone, two thin layers with a nonlinearity between:
 /// `y ← y + W₂ f(W₁ y + b₁) + b₂`, before y joins the residual stream.
 ///
-/// W₂ and its bias start at zero, so that the adapter starts as nothing. PEFT has no such method: the files are this program's own, in
+/// W₂ and its bias start at zero, so that the adapter changes nothing at first. PEFT has no such method: the files are this program's own, in
 /// PEFT's form.
 ///
 /// Sources: Houlsby et al., "Parameter-Efficient Transfer Learning for NLP", arXiv:1902.00751; Pfeiffer et al., "AdapterFusion",

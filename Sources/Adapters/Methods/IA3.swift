@@ -19,7 +19,7 @@ public struct IA3Configuration: AdapterConfiguration {
     public var feedforward: ModuleNames
     /// Modules that are trained in full: the ends of their paths.
     public var modulesToSave: [String] = []
-    /// Whether the vectors start at one, so that the adapter starts as nothing; otherwise they are normal. For tests.
+    /// Whether the vectors start at one, so that the adapter changes nothing at first; otherwise they are normal. For tests.
     public var initializesToOnes = true
 
     /// Makes a configuration.

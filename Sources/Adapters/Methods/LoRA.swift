@@ -18,7 +18,7 @@ public struct LoRAConfiguration: AdapterConfiguration {
 
     /// How A and B start: `init_lora_weights`.
     public enum Initialization: Hashable, Sendable {
-        /// A uniform in ±1/√in, B zero, so that the adapter starts as nothing.
+        /// A uniform in ±1/√in, B zero, so that the adapter changes nothing at first.
         case kaiming
         /// A normal with deviation 1/r, B zero.
         case gaussian

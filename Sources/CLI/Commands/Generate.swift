@@ -40,7 +40,7 @@ struct Generate: ParsableCommand {
 
     func validate() throws {
         guard !prompt.isEmpty || prompts != nil else { throw ValidationError("Give --prompt or --prompts.") }
-        guard samples >= 1 else { throw ValidationError("--samples must be at least 1") }
+        guard (1...65_536).contains(samples) else { throw ValidationError("--samples must lie between 1 and 65536") }
         guard minNewTokens >= 0 && minNewTokens <= generation.maxTokens else {
             throw ValidationError("--min-new-tokens must lie between 0 and --max-tokens")
         }

@@ -76,6 +76,10 @@ struct BitsAndBytesMatrices {
         guard shape.count == 2, shape.allSatisfy({ (1...Int(Int32.max)).contains($0) }) else {
             throw fault("gives no shape of a matrix")
         }
+        let matrix = String(name.dropLast(stateSuffix.count))
+        guard let codes = try? weights.shard(of: matrix).entry(matrix), codes.type == .u8,
+            codes.elementCount == (shape[0] * shape[1] + 1) / 2
+        else { throw fault("gives the shape \(shape), which '\(matrix)' does not have the bytes of") }
         guard json["quant_type"]?.string == "nf4", json["blocksize"]?.integer == NF4Tables.block else {
             throw fault("is not NF4 in blocks of \(NF4Tables.block)")
         }
@@ -135,7 +139,7 @@ struct BitsAndBytesMatrices {
     ) throws -> SafetensorsFile {
         let file = try weights.shard(of: name)
         let entry = try file.entry(name)
-        guard entry.type == type, entry.shape.reduce(1, *) == count else {
+        guard entry.type == type, entry.elementCount == count else {
             throw InputError(
                 "is \(entry.type.rawValue) \(entry.shape), not \(expected)", file: file.path, place: "tensor '\(name)'")
         }

@@ -29,13 +29,15 @@ struct YAMLParsing {
         }
     }
 
-    /// Counts what may be aliases: a `*` where a value can begin, followed by a letter or digit.
+    /// Counts what may be aliases: a `*` where a value can begin, followed by a character of a name.
     private func aliases(in text: String) -> Int {
         var count = 0
         var previous = UInt8(ascii: " ")
         var isStar = false
         for byte in text.utf8 {
-            let isName = byte >= 0x80 || (byte | 0x20 >= 0x61 && byte | 0x20 <= 0x7A) || (byte >= 0x30 && byte <= 0x39)
+            let isName =
+                byte >= 0x80 || (byte | 0x20 >= 0x61 && byte | 0x20 <= 0x7A) || (byte >= 0x30 && byte <= 0x39)
+                || byte == UInt8(ascii: "_") || byte == UInt8(ascii: "-")
             if isStar && isName { count += 1 }
             isStar = byte == UInt8(ascii: "*") && " \t\r\n[{,:".utf8.contains(previous)
             previous = byte

@@ -116,6 +116,7 @@ extension Interpreter {
         switch value {
         case .undefined: throw value.fault("")
         case .dict(let dict):
+            try budget.spend(index.weight)
             if let member = dict.members[index] { return member }
         case .list(let list), .tuple(let list):
             if let position = index.integer { return list.items.at(position) ?? .undefined(String(position)) }

@@ -20,6 +20,7 @@ extension Filters {
         "list": { value, _, interpreter in try .makeList(try interpreter.items(of: value)) },
         "reverse": { value, _, interpreter in
             if let text = value.string {
+                try interpreter.budget.spend(bytes: text.utf8.count)
                 return .string(String(String.UnicodeScalarView(text.unicodeScalars.reversed())))
             }
             if case .dict = value { return .object(Iterator(try interpreter.items(of: value).reversed())) }

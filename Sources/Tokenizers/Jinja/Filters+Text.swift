@@ -37,7 +37,7 @@ extension Filters {
         },
         "indent": indent,
         "center": { value, arguments, interpreter in
-            let width = try arguments.bind("width", to: "center").integer(0, default: 80)
+            let width = max(0, try arguments.bind("width", to: "center").integer(0, default: 80))
             let text = try value.text(interpreter.budget)
             let missing = width - text.unicodeScalars.count
             guard missing > 0 else { return .string(text) }
@@ -46,7 +46,9 @@ extension Filters {
                 StringMethods.center(text, missing: missing, width: width) { String(repeating: " ", count: $0) })
         },
         "wordcount": { value, _, interpreter in
-            let words = try value.text(interpreter.budget).unicodeScalars.split {
+            let text = try value.text(interpreter.budget)
+            try interpreter.budget.spend(bytes: text.utf8.count)
+            let words = text.unicodeScalars.split {
                 !($0 == "_" || $0.properties.isAlphabetic || $0.properties.numericType != nil)
             }
             return .int(words.count)

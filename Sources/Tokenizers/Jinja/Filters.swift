@@ -57,7 +57,7 @@ enum Filters {
     private static func round(_ value: Value, _ precision: Int, _ method: String) throws -> Value {
         if let number = value.integer, method == "common", precision >= 0 { return .int(number) }
         guard let number = value.number else { throw value.fault("'round' needs a number, not \(value.typeName)") }
-        guard abs(precision) <= 300 else { throw InputError("the precision of 'round' is too large") }
+        guard (-300...300).contains(precision) else { throw InputError("the precision of 'round' is too large") }
         let scale = Double("1e\(precision)") ?? 1
         switch method {
         case "common":
