@@ -125,11 +125,11 @@ final class Console {
             + "over \(grouped(result.tokens)) tokens in \(grouped(result.rows)) rows"
     }
 
-    /// `72.0 % ± 2.8 of 250 pairs the right way round, margin 1.234 ± 0.120 nats by implicit_reward`
+    /// `72.0 % ± 2.8 of 250 pairs ranked correctly, margin 1.234 ± 0.120 nats by implicit_reward`
     static func text(of result: PairEvaluation) -> String {
         if let card = result.card { return card.lines.joined(separator: "\n") }
         return "\(decimals(100 * result.accuracy, 1)) % ± \(decimals(100 * result.accuracyStandardError, 1)) "
-            + "of \(grouped(result.pairs)) pairs the right way round, margin \(decimals(result.margin, 3)) "
+            + "of \(grouped(result.pairs)) pairs ranked correctly, margin \(decimals(result.margin, 3)) "
             + "± \(decimals(result.marginStandardError, 3)) nats by \(result.score.rawValue)"
     }
 
@@ -146,7 +146,7 @@ final class Console {
         }
         let rewards = [
             report.margin.map { "loss \(decimals(report.loss, 4)), reward margin \(decimals($0, 4))" },
-            report.accuracy.map { "\(decimals(100 * $0, 1)) % of pairs the right way round" },
+            report.accuracy.map { "\(decimals(100 * $0, 1)) % of pairs ranked correctly" },
         ].compactMap { $0.map { $0 + ", " } }.joined()
         guard report.tokens > 0 else { return "\(when): \(rewards.dropLast(2))" }
         return

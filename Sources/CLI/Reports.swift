@@ -84,7 +84,7 @@ extension RewardCard {
         let interval = [accuracyInterval.lowerBound, accuracyInterval.upperBound].map { decimals(100 * $0, 1) }
         let shares = [longerPreferred, longerChosen].map { decimals(100 * $0, 1) + " %" }
         return [
-            "\(decimals(100 * accuracy, 1)) % of \(grouped(pairs)) pairs the right way round "
+            "\(decimals(100 * accuracy, 1)) % of \(grouped(pairs)) pairs ranked correctly "
                 + "(95 % interval \(interval[0]) to \(interval[1])), "
                 + "margin \(decimals(margin, 3)) ± \(decimals(marginStandardError, 3)) by score_head",
             "calibration error \(decimals(calibrationError, 3)): "
@@ -120,7 +120,7 @@ extension BenchmarkReport {
 /// A number with its sign and four digits.
 private func signed(_ value: Double) -> String { (value < 0 ? "" : "+") + decimals(value, 4) }
 
-/// A small number in three digits: `1.23e-05`.
+/// A small number in three digits: `1.23e-5`.
 private func small(_ value: Double) -> String {
     guard value.isFinite, value > 0 else { return "\(value)" }
     var (mantissa, exponent) = (value, 0)
@@ -154,11 +154,16 @@ extension Inspection {
         let counts = statistics
         var lines = [
             "— \(grouped(counts.rows)) rows, \(grouped(counts.keptRows)) kept; \(grouped(counts.tokens)) tokens, the longest row \(grouped(counts.longestRow))",
-            "trained: \(grouped(counts.trainedTokens)) tokens, \(decimals(100 * counts.trainedShare, 1)) % of those that can be predicted",
-            "rows whose last trained token ends the turn: \(decimals(100 * counts.turnEndingShare, 1)) %",
             "rows that begin with BOS twice: \(counts.doubleBOSRows)",
             "cut at max_length: \(grouped(counts.truncatedRows)) rows, \(grouped(counts.truncatedTokens)) tokens; split: \(grouped(counts.splitRows)) rows",
         ]
+        if !isOfPrompts {
+            lines.insert(
+                contentsOf: [
+                    "trained: \(grouped(counts.trainedTokens)) tokens, \(decimals(100 * counts.trainedShare, 1)) % of those that can be predicted",
+                    "rows whose last trained token ends the turn: \(decimals(100 * counts.turnEndingShare, 1)) %",
+                ], at: 1)
+        }
         if counts.sharedPromptTokens > 0 {
             let apart = counts.tokens + counts.sharedPromptTokens
             lines.append(

@@ -40,6 +40,8 @@ public struct Inspection: Sendable {
     public var packingEfficiency: Double?
     /// Micro-batches of the first epoch; nil where there is nothing to batch.
     public var batches: Int?
+    /// Whether the rows are prompts alone, in which nothing is trained.
+    public var isOfPrompts: Bool
     /// What makes the data unfit to train on, as sentences. Where there is one, the command ends with a non-zero code.
     public var problems: [String]
     /// What else is worth knowing of how the rows will be trained, as sentences.
@@ -61,7 +63,8 @@ public struct Inspection: Sendable {
         statistics = dataset.statistics
         packingEfficiency = plan?.packingEfficiency()
         batches = plan?.batches(epoch: 0).count
-        problems = Self.problems(statistics, asksOnly: purpose == .prompts)
+        isOfPrompts = purpose == .prompts
+        problems = Self.problems(statistics, asksOnly: isOfPrompts)
     }
 
     private static func rendered(_ example: Example, _ tokenizer: Tokenizer) -> RenderedRow {

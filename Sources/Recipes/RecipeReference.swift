@@ -31,35 +31,51 @@ public struct RecipeReference: Equatable, Sendable {
         + adapterKeys
         + keys(of: DatasetSettings.self)
         + [type(in: SFTSettings.name, ObjectiveSettings.types, "The method.")]
-        + keys(of: SFTSettings.self, method: "type: sft") + keys(of: DPOSettings.self, method: "type: dpo")
-        + keys(of: KTOSettings.self, method: "type: kto") + keys(of: CPOSettings.self, method: "type: cpo")
-        + keys(of: ORPOSettings.self, method: "type: orpo") + policyKeys
+        + preferenceKeys + policyKeys + keys(of: RewardModelSettings.self, method: "type: reward")
         + keys(of: OptimizerSettings.self) + keys(of: TrainingSettings.self) + keys(of: HealthSettings.self)
         + keys(of: OutputSettings.self)
 
+    /// The keys in order, those that several methods have once for each.
+    static let everyMethodsKeys: [RecipeReference] =
+        keys.filter { !["adapter", "objective"].contains($0.section) } + adapterMethods.flatMap { $0 }
+        + preferenceKeys + policyMethods.flatMap { $0 } + keys(of: RewardModelSettings.self, method: "type: reward")
+
+    /// The keys of what learns from given answers.
+    private static var preferenceKeys: [RecipeReference] {
+        keys(of: SFTSettings.self, method: "type: sft") + keys(of: DPOSettings.self, method: "type: dpo")
+            + keys(of: KTOSettings.self, method: "type: kto") + keys(of: CPOSettings.self, method: "type: cpo")
+            + keys(of: ORPOSettings.self, method: "type: orpo")
+    }
+
     /// The keys of policy optimisation: those that all its methods have, then what each has of its own.
     private static var policyKeys: [RecipeReference] {
-        let methods = [
+        let shared = Set(PPOSettings.sharedKeys.map(\.name))
+        return policyMethods[0].filter { shared.contains($0.name) }
+            + policyMethods.flatMap { $0.filter { !shared.contains($0.name) } }
+    }
+
+    private static var policyMethods: [[RecipeReference]] {
+        [
             keys(of: PPOSettings.self, method: "type: ppo"), keys(of: GRPOSettings.self, method: "type: grpo"),
             keys(of: RLOOSettings.self, method: "type: rloo"),
         ]
-        let shared = Set(PPOSettings.sharedKeys.map(\.name))
-        return methods[0].filter { shared.contains($0.name) }
-            + methods.flatMap { $0.filter { !shared.contains($0.name) } }
     }
 
     /// The keys of all methods, each where it comes first.
     private static var adapterKeys: [RecipeReference] {
-        let methods = [
+        adapterMethods.reduce(into: []) { known, more in
+            let names = Set(known.map(\.name))
+            known += more.filter { !names.contains($0.name) }
+        }
+    }
+
+    private static var adapterMethods: [[RecipeReference]] {
+        [
             keys(of: LoRASettings.self, method: "type: lora"), keys(of: IA3Settings.self, method: "type: ia3"),
             keys(of: PromptSettings.self, method: "type: prompt"),
             keys(of: PrefixSettings.self, method: "type: prefix"),
             keys(of: BottleneckSettings.self, method: "type: bottleneck"),
         ]
-        return methods.reduce(into: []) { known, more in
-            let names = Set(known.map(\.name))
-            known += more.filter { !names.contains($0.name) }
-        }
     }
 
     /// The keys as Markdown, a table for each section.

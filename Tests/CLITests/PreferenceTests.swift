@@ -51,7 +51,7 @@ import Testing
         let evaluation = try JSON(parsing: run.folder.read("run/evaluation.json"))
         #expect(evaluation["before"]?["loss"]?.number == 0.693147180559945309)
         #expect(evaluation["after"]?["rewards/accuracies"]?.number == 1)
-        #expect(trained.errors.contains("% of pairs the right way round"))
+        #expect(trained.errors.contains("% of pairs ranked correctly"))
         let judged = try await run.graft([
             "evaluate", "--model", "model", "--adapter", "run", "--data", "pairs.jsonl", "--json",
         ])

@@ -47,7 +47,7 @@ import Testing
         let card = try json(run, "run/reward_card.json")
         #expect(card["pairs"]?.integer == 4 && card["accuracy"]?.number == 1 && card["swapped_agreement"]?.number == 1)
         #expect(card["margin"] == after["margin"])
-        #expect(trained.errors.contains("100.0 % of 4 pairs the right way round (95 % interval 51.0 to 100.0)"))
+        #expect(trained.errors.contains("100.0 % of 4 pairs ranked correctly (95 % interval 51.0 to 100.0)"))
 
         let adapted = try await evaluated(run, ["model", "--adapter", "run"])
         #expect(adapted["by"]?.string == "score_head" && adapted["pairs"]?.integer == 16)

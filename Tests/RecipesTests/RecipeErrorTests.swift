@@ -53,6 +53,18 @@ struct BadRecipe: CustomTestStringConvertible, Sendable {
                 "--set dataset.columns={qestion: q}: unknown key `dataset.columns.qestion`. there are `chosen`, `completion`, `conversations`, `history`, `input`, `instruction`, `label`, `margin`, `messages`, `output`, `prompt`, `reference`, `rejected`, `system`, `text`, `tools`"
         ),
 
+        BadRecipe(
+            overrides: ["objective={type: dpo, kl_coef: 1}"],
+            expected:
+                "--set objective={type: dpo, kl_coef: 1}: unknown key `objective.kl_coef`. it is a key of `objective.type: ppo`"
+        ),
+        BadRecipe(
+            overrides: ["adapter={type: ia3, r: 4}"],
+            expected: "--set adapter={type: ia3, r: 4}: unknown key `adapter.r`. it is a key of `adapter.type: lora`"),
+        BadRecipe(
+            overrides: ["dataset.type=alpaca"],
+            expected: "--set dataset.type=alpaca: unknown key `dataset.type`. here it is `dataset.format`"),
+
         // Types.
         BadRecipe(
             lines: "training:\n  epochs: three",
@@ -159,6 +171,11 @@ struct BadRecipe: CustomTestStringConvertible, Sendable {
                 "--set adapter={type: lora, rank_pattern: {q_proj: 0}}: `adapter.rank_pattern.q_proj` must be from 1 to 65536, not 0"
         ),
         BadRecipe(
+            overrides: ["optimizer.head_learning_rate=1.0e-3"],
+            expected:
+                "--set optimizer.head_learning_rate=1.0e-3: `optimizer.head_learning_rate` needs a method with a new head. `objective.type: reward` and `ppo` have one"
+        ),
+        BadRecipe(
             overrides: ["optimizer.loraplus_lr_ratio=16"],
             expected:
                 "--set optimizer.loraplus_lr_ratio=16: `optimizer.loraplus_lr_ratio` needs `adapter.type: lora`"),
@@ -193,6 +210,33 @@ struct BadRecipe: CustomTestStringConvertible, Sendable {
             overrides: ["adapter={type: lora, trainable_token_indices: {lm_head: x}}"],
             expected:
                 "--set adapter={type: lora, trainable_token_indices: {lm_head: x}}: `adapter.trainable_token_indices.lm_head` must be a whole number, not the text `x`"
+        ),
+
+        // Policy optimisation.
+        BadRecipe(
+            overrides: ["objective={type: ppo, rewards: {type: json}, rollout_batch_size: 9223372036854775807}"],
+            expected:
+                "--set objective={type: ppo, rewards: {type: json}, rollout_batch_size: 9223372036854775807}: `objective.rollout_batch_size` must be a whole number from 1 to 65536, not 9223372036854775807"
+        ),
+        BadRecipe(
+            overrides: ["objective={type: ppo, rewards: {type: command, command: no judge.py}}"],
+            expected:
+                "--set objective={type: ppo, rewards: {type: command, command: no judge.py}}: there is no program \"no judge.py\". `command` is a list of words: `command: [python3, judge.py]`"
+        ),
+        BadRecipe(
+            overrides: ["objective={type: grpo, rewards: {type: json}, beta: 1, kl_target: 1, kl_horizon: 255}"],
+            expected:
+                "--set objective={type: grpo, rewards: {type: json}, beta: 1, kl_target: 1, kl_horizon: 255}: `objective.kl_horizon` is less than half of the 512 answers of a rollout: the coefficient would leap"
+        ),
+        BadRecipe(
+            overrides: ["objective={type: grpo, rewards: {type: json}}", "dataset.train={path: a, weight: 2}"],
+            expected:
+                "--set dataset.train={path: a, weight: 2}: weights have no meaning here: every prompt is drawn once in each pass over them"
+        ),
+        BadRecipe(
+            overrides: ["objective={type: kto}", "dataset.tokens_per_batch=64", "dataset.rows_per_batch=null"],
+            expected:
+                "--set dataset.tokens_per_batch=64: `objective.loss_type: kto` pairs prompts with other rows' answers: a batch of one long row would have none. `dataset.rows_per_batch` of 2 or more; `training.tokens_per_pass` bounds memory"
         ),
 
         // YAML itself.
@@ -236,9 +280,13 @@ struct BadRecipe: CustomTestStringConvertible, Sendable {
         #expect(throws: InputError.self) { try RecipeReader.read(text: text, file: "r.yaml") }
     }
 
-    @Test func aliasesCannotGrowWithoutEnd() {
-        let lines = (1...30).map { "l\($0): &l\($0) [*l\($0 - 1), *l\($0 - 1), *l\($0 - 1)]" }
-        let text = "l0: &l0 [a, b]\n" + lines.joined(separator: "\n") + "\n? *l30\n: x\n"
+    @Test(arguments: ["", "_", "-"])
+    func aliasesCannotGrowWithoutEnd(start: String) {
+        let lines = (1...30).map { number in
+            let below = "*\(start)l\(number - 1)"
+            return "l\(number): &\(start)l\(number) [\(below), \(below), \(below)]"
+        }
+        let text = "l0: &\(start)l0 [a, b]\n" + lines.joined(separator: "\n") + "\n? *\(start)l30\n: x\n"
         #expect(throws: InputError.self) { try RecipeReader.read(text: text, file: "r.yaml") }
     }
 }

@@ -135,7 +135,8 @@ extension Commands {
     }
 }
 
-/// How many multiply-adds a training step needs, from shapes alone.
+/// How many multiply-adds a training step needs, from shapes alone. Roughly: a model that is trained in part counts as trained in full,
+/// and a reference model's pass is left out.
 private struct TrainingWork {
     /// A token's products outside the head: forward, and backward to the input; for trained weights to them too.
     private let perToken: Double

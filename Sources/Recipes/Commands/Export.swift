@@ -30,7 +30,7 @@ public enum ExportTarget: String, CaseIterable, Sendable {
     /// - Throws: ``InputError`` for a name that is none's.
     public static func type(_ name: String) throws -> GGUFStorage {
         guard let type = GGUFStorage(rawValue: name) else {
-            let names = GGUFStorage.allCases.map(\.rawValue)
+            let names = GGUFStorage.allCases.map(\.rawValue) + ["nf4"]
             throw InputError(
                 "`--type` must be one of \(names.joined(separator: ", ")), not `\(name)`",
                 hint: nearestName(to: name, among: names).map { "Did you mean `\($0)`?" })
@@ -91,7 +91,8 @@ extension Commands {
         guard target.types.contains(type) else {
             throw InputError(
                 "`--type \(type.rawValue)` is not written to \(target.rawValue)",
-                hint: "Its types are \(target.types.map(\.rawValue).joined(separator: ", "))")
+                hint: "Its types are "
+                    + (target.types.map(\.rawValue) + (target == .safetensors ? ["nf4"] : [])).joined(separator: ", "))
         }
         switch target {
         case .ggufLoRA, .mlx:

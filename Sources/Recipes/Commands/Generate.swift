@@ -9,7 +9,7 @@ public typealias Prompt = Datasets.Prompt
 
 /// How text is generated.
 public struct GenerationOptions: Sendable {
-    /// New tokens of an answer at most.
+    /// The most new tokens in an answer.
     public var maximumTokens = 256
     /// New tokens of an answer at least: it cannot end before.
     public var minimumTokens = 0

@@ -18,7 +18,7 @@ extension Commands {
         try Run(recipe: recipe, existing: existing, stopSignal: stopSignal, observer: observer)()
     }
 
-    /// Looks at what a recipe would train on, before any compute.
+    /// Looks at what a recipe would train on, before any compute: what `dataset.eval` holds back is not shown.
     ///
     /// - Parameters:
     ///   - recipe: what would be trained.
@@ -27,9 +27,15 @@ extension Commands {
     /// - Throws: ``InputError`` for rows that cannot be read.
     public static func inspect(_ recipe: Recipe, rows: Int = 3) throws -> Inspection {
         let session = try TokenizerSession(recipe.model)
-        let dataset = try TokenizedDataset(
+        var dataset = try TokenizedDataset(
             sources: recipe.dataset.sources, tokenizer: session.tokenizer, renderer: session.renderer,
             options: recipe.tokenizingOptions, cache: recipe.dataset.cache)
+        // Too few rows to divide are shown as they are; a run says that they are too few.
+        if case .share(let share) = recipe.dataset.eval,
+            let parts = try? dataset.split(evaluation: share, seed: UInt64(recipe.training.seed))
+        {
+            dataset = parts.train
+        }
         let plan =
             dataset.count == 0 || recipe.objective.policy != nil
             ? nil

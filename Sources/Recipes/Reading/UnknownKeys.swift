@@ -3,19 +3,20 @@ import Files
 /// The error for a key that a section does not have: it names the key's own section, or our name for what another tool calls it,
 /// or the nearest key.
 func unknownKey(_ entry: RecipeNode.Entry, in section: String, known: [String]) -> InputError {
-    entry.place.fault("unknown key `\(section).\(entry.key)`", hint: hint(for: entry.key, known: known))
+    entry.place.fault("unknown key `\(section).\(entry.key)`", hint: hint(for: entry.key, in: section, known: known))
 }
 
 /// The error for a section that there is none of; see ``unknownKey(_:in:known:)``.
 func unknownSection(_ entry: RecipeNode.Entry) -> InputError {
     entry.place.fault(
-        "unknown section `\(entry.key)`", hint: hint(for: entry.key, known: RecipeReference.sections.map(\.name)))
+        "unknown section `\(entry.key)`",
+        hint: hint(for: entry.key, in: "", known: RecipeReference.sections.map(\.name)))
 }
 
-private func hint(for key: String, known: [String]) -> String {
+private func hint(for key: String, in section: String, known: [String]) -> String {
     let name = key.lowercased()
-    let homes = RecipeReference.keys.filter { $0.name == name }.map { "`\($0.path)`" }
-    if !known.contains(name), let home = homes.first { return "it is written \(home)" }
+    if let ours = foreignNames["\(section).\(name)"] { return ours.hasPrefix("`") ? "here it is \(ours)" : ours }
+    if !known.contains(name), let home = home(of: name, in: section) { return home }
     if let ours = foreignNames[name] { return ours.hasPrefix("`") ? "here it is \(ours)" : ours }
     if let nearest = nearestName(to: key, among: known) { return "did you mean `\(nearest)`?" }
     if let nearest = nearestName(to: key, among: RecipeReference.keys.map(\.name)),
@@ -26,8 +27,18 @@ private func hint(for key: String, known: [String]) -> String {
     return "there are " + known.map { "`\($0)`" }.joined(separator: ", ")
 }
 
+/// Where a key of another section belongs, or one of another method of this section; nil where there is none of that name.
+private func home(of name: String, in section: String) -> String? {
+    let homes = RecipeReference.everyMethodsKeys.filter { $0.name == name }
+    let methods = homes.filter { $0.section == section }.compactMap(\.method)
+    guard methods.isEmpty else {
+        return "it is a key of " + methods.map { "`\(section).\($0)`" }.joined(separator: ", ")
+    }
+    return homes.first.map { "it is written `\($0.path)`" }
+}
+
 /// What Hugging Face's Trainer, TRL, PEFT, Axolotl, LLaMA-Factory and torchtune call things, and what to write here: one of our
-/// keys, in backquotes, or a sentence.
+/// keys, in backquotes, or a sentence. A name with a section before it is meant there alone.
 private let foreignNames: [String: String] = [
     // The model.
     "model_name_or_path": "`model.path`", "pretrained_model_name_or_path": "`model.path`", "base_model": "`model.path`",
@@ -38,6 +49,8 @@ private let foreignNames: [String: String] = [
     "quantization_config": "`model.weights`", "quantization_bit": "`model.weights`",
     "bnb_4bit_quant_type": "`model.weights`", "bnb_4bit_use_double_quant": "`model.double_quant`",
     "double_quantization": "`model.double_quant`",
+    "chat_template": "it is the model's own: `chat_template.jinja` in its folder, or in the GGUF file",
+    "template": "it is the model's own: `chat_template.jinja` in its folder, or in the GGUF file",
     // The adapter.
     "peft_type": "`adapter.type`", "finetuning_type": "`adapter.type`", "lora_r": "`adapter.r`",
     "lora_rank": "`adapter.r`",
@@ -63,6 +76,7 @@ private let foreignNames: [String: String] = [
     "train_batch_size": "`dataset.rows_per_batch`", "micro_batch_size": "`dataset.rows_per_batch`",
     "batch_size": "`dataset.rows_per_batch`", "sample_packing": "`dataset.packing`", "packed": "`dataset.packing`",
     "shuffle_dataset": "`dataset.shuffle`", "truncation_mode": "`dataset.overflow`",
+    "dataset.type": "`dataset.format`", "max_prompt_length": "`dataset.max_length`",
     "padding_free": "it is left out: there is never any padding",
     "packing_strategy": "it is left out: packing is best-fit-decreasing",
     // The objective.
@@ -76,6 +90,12 @@ private let foreignNames: [String: String] = [
     "reference_free": "`objective.type: cpo` or `orpo`",
     "kto_chosen_weight": "`objective.desirable_weight`", "kto_rejected_weight": "`objective.undesirable_weight`",
     "train_on_inputs": "`objective.train_on: all`", "train_on_prompt": "`objective.train_on: all`",
+    "reward_funcs": "`objective.rewards`", "reward_weights": "`objective.rewards`, where each has a `weight`",
+    "reward_model_path": "`objective.rewards: { type: model, path: … }`",
+    "reward_model": "`objective.rewards: { type: model, path: … }`",
+    "init_kl_coef": "`objective.kl_coef`", "target_kl": "`objective.kl_target`", "horizon": "`objective.kl_horizon`",
+    "num_ppo_mini_batches": "`objective.num_mini_batches`", "total_episodes": "`training.max_steps`",
+    "ppo_epochs": "`objective.num_ppo_epochs`", "local_rollout_forward_batch_size": "`training.tokens_per_pass`",
     // The optimizer.
     "optim": "`optimizer.type`", "optimizer_type": "`optimizer.type`", "lr": "`optimizer.learning_rate`",
     "lr_scheduler_type": "`optimizer.schedule`", "lr_scheduler": "`optimizer.schedule`",

@@ -32,7 +32,7 @@ extension BottleneckSettings: RecipeSection {
             RecipeKey("nonlinearity", \.configuration.nonlinearity, "Bottleneck: what stands between its two layers."),
             RecipeKey(
                 "residual", \.configuration.isResidual,
-                "Bottleneck: whether what it reads goes on beside it, so that the adapter starts as nothing."),
+                "Bottleneck: whether what it reads goes on beside it, so that the adapter changes nothing at first."),
             RecipeKey(
                 "layers_to_transform", optional: \.configuration.layers,
                 "The decoder layers that get one, counted from 0; all if left out."),

@@ -145,7 +145,7 @@ public struct DatasetSettings: Equatable, Sendable {
     public var rowsPerBatch: Int?
     /// Whether every epoch has its own order, drawn from the seed.
     public var shuffle = true
-    /// What becomes of a row longer than ``maxLength``; nil for truncate in chats and pairs, split in text.
+    /// What becomes of a row longer than ``maxLength``; nil for truncate in chats and pairs, split in text, drop for reward models.
     public var overflow: Overflow?
     /// What one document is in a plain text file.
     public var documents = DocumentUnit.line
@@ -193,7 +193,7 @@ extension DatasetSettings: RecipeSection {
             RecipeKey(
                 "eval", optional: \.eval,
                 "Rows of evaluation: a file, or a share of the training rows, chosen by the seed and not trained on."),
-            RecipeKey("format", \.format, "The shape of the rows; `auto` sees it from the first ones."),
+            RecipeKey("format", \.format, "The shape of the rows; `auto` tells it row by row."),
             RecipeKey("columns", \.columns, "Names of columns that are not the format's own, such as { text: body }."),
             RecipeKey("max_length", \.maxLength, range: .atLeast(2), "The longest row, in tokens."),
             RecipeKey(

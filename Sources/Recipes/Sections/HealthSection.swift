@@ -51,7 +51,7 @@ extension HealthSettings: RecipeSection {
                 "Alarm `chosen_logps`: the share of its start by which the log-probability of chosen answers may fall."),
             RecipeKey(
                 "margin_limit", optional: \.limits.margin, range: .above(0),
-                "Alarm `margins`: the reward margin that pairs may have which are all the right way round, ten steps long."
+                "Alarm `margins`: the largest reward margin allowed while every pair of ten steps is ranked correctly."
             ),
             RecipeKey(
                 "kl_limit", optional: \.kl,

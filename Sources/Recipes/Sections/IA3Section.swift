@@ -49,7 +49,7 @@ extension IA3Settings: RecipeSection {
                 "Modules trained in full beside the vectors and saved with them, by the ends of their paths."),
             RecipeKey(
                 "init_ia3_weights", \.initializesToOnes,
-                "IA³: start at one, so that the adapter starts as nothing; false starts at random."),
+                "IA³: start at one, so that the adapter changes nothing at first; false starts at random."),
             RecipeKey("init_from", optional: \.initFrom, "A PEFT adapter's folder to start from."),
         ]
     }

@@ -34,7 +34,7 @@ public struct ModelSettings: Equatable, Sendable {
     public var adapters: [String]?
     /// Whether adapters that were trained on other weights are taken.
     public var anyBase = false
-    /// Tokens that the tokenizer gets beside its own.
+    /// Tokens to add to the tokenizer.
     public var addTokens: [String]?
     /// The same as marks that are no text.
     public var addSpecialTokens: [String]?
@@ -73,11 +73,11 @@ extension ModelSettings: RecipeSection {
             ),
             RecipeKey(
                 "add_tokens", optional: \.addTokens,
-                "Tokens that the tokenizer gets beside its own. Embedding and head get a row for each, at first the mean of all others; LoRA trains these rows beside its pairs."
+                "Tokens to add to the tokenizer. Embedding and head get a row for each, at first the mean of all others; LoRA trains these rows beside its pairs."
             ),
             RecipeKey(
                 "add_special_tokens", optional: \.addSpecialTokens,
-                "The same for tokens that are marks and no text, such as `<|thought|>`: decoding leaves them out."),
+                "The same for special tokens, such as `<|thought|>`: decoding leaves them out."),
             RecipeKey(
                 "adapters", optional: \.adapters,
                 "Folders of adapters that stay on the model, frozen and in this order, while another is trained on top of them."

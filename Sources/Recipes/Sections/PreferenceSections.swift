@@ -1,6 +1,6 @@
 import Trainers
 
-/// The model that a preference loss measures change against.
+/// The model that preferences and policy optimisation measure change against.
 public enum ReferenceChoice: Equatable, Sendable {
     /// The adapter that training starts from where there is one, else the base model: TRL's rule.
     case auto

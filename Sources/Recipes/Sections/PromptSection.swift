@@ -37,7 +37,8 @@ extension PromptSettings: RecipeSection {
         [
             RecipeKey(
                 "num_virtual_tokens", \.virtualTokens, range: .within(PromptTuningConfiguration.counts),
-                "Prompt and prefix tuning: how many learned tokens stand before every sequence, beside `max_length`."),
+                "Prompt and prefix tuning: how many learned tokens stand before every sequence; they are not counted in `max_length`."
+            ),
             RecipeKey(
                 "prompt_tuning_init", \.initialization,
                 "Prompt tuning: embeddings start as normal numbers, as those of random tokens, or as those of a text."),
