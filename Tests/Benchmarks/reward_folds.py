@@ -64,7 +64,7 @@ def main(path: str, settings: list[str]) -> None:
     z = 1.959963984540054
     centre, scale = share + z * z / (2 * pairs), 1 + z * z / pairs
     spread = z * math.sqrt(share * (1 - share) / pairs + z * z / (4 * pairs * pairs))
-    print(f"{share:.3f} of {pairs} pairs the right way round, 95 % interval {(centre - spread) / scale:.3f} to "
+    print(f"{share:.3f} of {pairs} pairs ranked correctly, 95 % interval {(centre - spread) / scale:.3f} to "
           f"{(centre + spread) / scale:.3f}; skipped {sum(card['skipped'] for card in cards)}")
 
 
