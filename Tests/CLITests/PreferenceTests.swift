@@ -150,18 +150,30 @@ import Testing
     }
 
     @Test func rowsThatCannotBeComparedAreCounted() async throws {
-        let run = try prepared()
-        let (prompt, a, b) = (#""prompt": "Why? ""#, #""chosen": "So.""#, #""rejected": "So.""#)
-        let equal = "{\(prompt), \(a), \(b)}\n"
-        let empty = #"{"prompt": "Why?", "chosen": "", "rejected": "No."}"# + "\n"
-        let long = #"{"prompt": "\#(String(repeating: "why ", count: 80))", "chosen": "a", "rejected": "b"}"# + "\n"
-        try run.folder.write(Self.pairs(8) + equal + empty + long, to: "pairs.jsonl")
+        try await Self.expectBadRowsCounted(prepared())
+    }
+
+    /// Trains on eight pairs and on one row of each kind that cannot be compared; each is left out and counted, and alone it is an error.
+    ///
+    /// - Parameters:
+    ///   - run: whose recipe compares the pairs of `pairs.jsonl`.
+    ///   - others: further rows that are left out, each with the reason.
+    static func expectBadRowsCounted(_ run: TinyRun, others: [(row: String, reason: String)] = []) async throws {
+        let equal = #"{"prompt": "Why? ", "chosen": "So.", "rejected": "So."}"#
+        let long = #"{"prompt": "\#(String(repeating: "why ", count: 80))", "chosen": "a", "rejected": "b"}"#
+        let bad =
+            [
+                (equal, "equal answers"), (#"{"prompt": "Why?", "chosen": "", "rejected": "No."}"#, "an empty answer"),
+                (long, "a prompt of max_length or more"),
+            ] + others
+        try run.folder.write(pairs(8) + bad.map { $0.0 + "\n" }.joined(), to: "pairs.jsonl")
         let trained = try await run.train()
         #expect(trained.status == 0, "\(trained.errors)")
-        for reason in ["equal answers", "an empty answer", "a prompt of max_length or more"] {
-            #expect(trained.errors.contains("1 of 11 rows were left out: \(reason)"), "\(trained.errors)")
+        for (_, reason) in bad {
+            #expect(
+                trained.errors.contains("1 of \(8 + bad.count) rows were left out: \(reason)"), "\(trained.errors)")
         }
-        try run.folder.write(equal, to: "pairs.jsonl")
+        try run.folder.write(equal + "\n", to: "pairs.jsonl")
         let nothing = try await run.train(flags: ["--overwrite"])
         #expect(nothing.status == 2 && nothing.errors.contains("1 equal answers"), "\(nothing.errors)")
     }

@@ -145,21 +145,8 @@ import Testing
     }
 
     @Test func rowsThatCannotBeComparedAreCounted() async throws {
-        let run = try prepared()
-        let equal = #"{"prompt": "Why? ", "chosen": "So.", "rejected": "So."}"# + "\n"
-        let empty = #"{"prompt": "Why?", "chosen": "", "rejected": "No."}"# + "\n"
-        let words = String(repeating: "why ", count: 80)
-        let long = #"{"prompt": "\#(words)", "chosen": "a", "rejected": "b"}"# + "\n"
-        let cut = #"{"prompt": "Why?", "chosen": "\#(words)", "rejected": "b"}"# + "\n"
-        try run.folder.write(PreferenceTests.pairs(8) + equal + empty + long + cut, to: "pairs.jsonl")
-        let trained = try await run.train()
-        #expect(trained.status == 0, "\(trained.errors)")
-        for reason in ["equal answers", "an empty answer", "a prompt of max_length or more", "longer than max_length"] {
-            #expect(trained.errors.contains("1 of 12 rows were left out: \(reason)"), "\(trained.errors)")
-        }
-        try run.folder.write(equal, to: "pairs.jsonl")
-        let nothing = try await run.train(flags: ["--overwrite"])
-        #expect(nothing.status == 2 && nothing.errors.contains("1 equal answers"), "\(nothing.errors)")
+        let cut = #"{"prompt": "Why?", "chosen": "\#(String(repeating: "why ", count: 80))", "rejected": "b"}"#
+        try await PreferenceTests.expectBadRowsCounted(prepared(), others: [(cut, "longer than max_length")])
     }
 
     @Test(arguments: [

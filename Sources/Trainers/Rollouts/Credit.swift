@@ -10,8 +10,6 @@ public protocol Credit: Sendable {
     func assign(to rollout: inout Rollout, klCoefficient: Double)
     /// The divergence of an answer that is taken off its score; nil where that is a term of the loss, or nowhere.
     func divergence(of answer: JudgedAnswer) -> Double?
-    /// Whether ``divergence(of:)`` is a number.
-    var chargesDivergence: Bool { get }
 }
 
 /// PPO's: the KL penalty is a reward of every token, the score one of the last; generalised advantages, whitened over all tokens.
@@ -36,9 +34,6 @@ public struct GeneralizedCredit: Credit {
             }
         }
     }
-
-    /// Where there is an estimator.
-    public var chargesDivergence: Bool { klEstimator != nil }
 
     /// Fills advantages and returns.
     public func assign(to rollout: inout Rollout, klCoefficient: Double) {
@@ -87,9 +82,6 @@ public struct GroupCredit: Credit {
     /// GRPO's is a term of the loss.
     public func divergence(of answer: JudgedAnswer) -> Double? { nil }
 
-    /// It does not.
-    public var chargesDivergence: Bool { false }
-
     /// Fills advantages.
     public func assign(to rollout: inout Rollout, klCoefficient: Double) {
         let answers = rollout.allAnswers
@@ -105,9 +97,6 @@ public struct LeaveOneOutCredit: Credit {
 
     /// The whole answer's (k1).
     public func divergence(of answer: JudgedAnswer) -> Double? { answer.divergence }
-
-    /// It does.
-    public var chargesDivergence: Bool { true }
 
     /// Fills advantages.
     public func assign(to rollout: inout Rollout, klCoefficient: Double) {

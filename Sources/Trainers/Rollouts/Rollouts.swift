@@ -196,7 +196,8 @@ public final class Rollouts: BatchSource {
         if let kl = rollout.metrics["objective/kl"] {
             controller.update(kl: kl, answers: rollout.allAnswers.count)
             // A term of the loss has the weight that is steered to, a part of the reward the one that it was credited with.
-            rollout.metrics["objective/kl_coef"] = credit.chargesDivergence ? charged : controller.coefficient
+            let isCharged = rollout.allAnswers.contains { credit.divergence(of: $0) != nil }
+            rollout.metrics["objective/kl_coef"] = isCharged ? charged : controller.coefficient
         }
         try didRollOut(rollout, RolloutMoment(step: steps + 1, isEvaluation: false))
         return rollout
