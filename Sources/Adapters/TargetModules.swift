@@ -56,7 +56,8 @@ public struct AdaptableModules {
     /// The path of the output head, which `all-linear` leaves out; a score head takes its place in a reward model.
     static let heads: Set<String> = ["lm_head", "score"]
 
-    init(_ model: any Module) {
+    /// The modules of a model.
+    public init(_ model: any Module) {
         var paths: [String] = []
         var adaptable: [(path: String, module: any AdaptableModule)] = []
         var adapter: String?

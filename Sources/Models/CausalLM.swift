@@ -112,7 +112,11 @@ public final class CausalLM: Module {
 
     private func headInputs(_ states: HiddenStates, rows: [Int32]) -> (hidden: Tensor, head: HeadProjection) {
         guard let head else { preconditionFailure("next tokens asked of a model that has a score head alone") }
-        let (context, rows) = (states.context, states.places(of: rows))
-        return (gatherRows(states.values, rows, as: context.activations), head.head(context, rows: rows))
+        return (hidden(of: states, rows: rows), head.head(states.context, rows: states.places(of: rows)))
+    }
+
+    /// The hidden states `[rows, hiddenSize]` of some rows of a pass.
+    public func hidden(of states: HiddenStates, rows: [Int32]) -> Tensor {
+        gatherRows(states.values, states.places(of: rows), as: states.context.activations)
     }
 }

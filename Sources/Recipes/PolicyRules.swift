@@ -24,6 +24,10 @@ extension RecipeRules {
                 "objective.kl_target", "`objective.kl_target` steers a coefficient, which must begin above 0",
                 hint: "`kl_coef` of ppo, `beta` of grpo and rloo")
         }
+        if case .own = settings.method.valueTrunk, recipe.adapter == nil {
+            throw fault(
+                "objective.value_adapter", "`objective.value_adapter` needs an `adapter` section, whose settings it has")
+        }
         if settings.reference != .auto, !settings.method.usesReference {
             throw fault("objective.reference", "`objective.reference` is not asked with `objective.beta: 0`")
         }

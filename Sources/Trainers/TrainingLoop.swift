@@ -184,10 +184,11 @@ public final class TrainingLoop {
         return norm
     }
 
-    /// Looks for parameters without a gradient in the first step after one that changed weights: LoRA's A has none as long as B is zero.
+    /// Looks for parameters without a gradient in the first step after two that changed weights: LoRA's A has none as long as B is zero,
+    /// and below a head that begins at zero B has none either.
     /// A step in which nothing has one, as where all answers are worth the same, says nothing.
     private func watchGradients(_ squares: [Double]) {
-        if state.health.changes == 1, health.limits.watchesGradients {
+        if state.health.changes == 2, health.limits.watchesGradients {
             let still = zip(parameters, squares).filter { $1 == 0 }.map(\.0.path)
             if !still.isEmpty {
                 health.raise(
@@ -197,7 +198,7 @@ public final class TrainingLoop {
             }
         }
         // The first step of a warm-up has the rate 0.
-        if options.schedule.factor(state.step) > 0 { state.health.changes = min(2, state.health.changes + 1) }
+        if options.schedule.factor(state.step) > 0 { state.health.changes = min(3, state.health.changes + 1) }
     }
 
     /// Whether the evaluation is the best so far.

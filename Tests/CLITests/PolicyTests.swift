@@ -16,6 +16,7 @@ import Testing
         """
     private static let methods = [
         "ppo, num_ppo_epochs: 2, response_length: 8, kl_target: 3, kl_horizon: 50, entropy_coef: 0.01",
+        "ppo, num_ppo_epochs: 2, response_length: 8, value_adapter: true",
         "ppo, num_ppo_epochs: 2, response_length: 8, kl_in: loss, kl_estimator: k3, whiten_rewards: true, missing_eos_penalty: 0.5",
         "grpo, num_iterations: 2, max_completion_length: 8, num_generations: 3, beta: 0.1",
         "grpo, num_iterations: 2, max_completion_length: 8, importance_sampling_level: sequence, loss_type: dr_grpo, scale_rewards: none",
@@ -107,6 +108,33 @@ import Testing
         #expect(try await firstKL(from + ["objective.reference=start"]) == 0)
         #expect(try await firstKL(["adapter=null", "training.max_steps=2", "optimizer.learning_rate=1.0e-3"]) == 0)
         #expect(run.exists("run/model.safetensors") && run.exists("run/value_head.safetensors"))
+    }
+
+    /// The critic's own adapter is saved, PEFT's settings and all; a run that starts from there has it, else it begins as the policy does.
+    @Test func aValueAdapterIsKept() async throws {
+        let run = try prepared()
+        // The head of the language model reads no value.
+        let settings = ["objective.value_adapter=true", "adapter.target_modules=[q_proj, lm_head]"]
+        let trained = try await run.train(settings + ["output.path=start"])
+        #expect(trained.status == 0 && !trained.errors.contains("alarm"), "\(trained.errors)")
+        let saved = try run.bytes("start/value_adapter/adapter_model.safetensors")
+        #expect(try run.bytes("start/adapter_model.safetensors") != saved)
+        #expect(try run.bytes("start/adapter_config.json") == run.bytes("start/value_adapter/adapter_config.json"))
+        func firstLoss(_ settings: [String]) async throws -> Double {
+            let from = ["adapter.init_from=start", "training.max_steps=1", "optimizer.learning_rate=1.0e-9"]
+            let trained = try await run.train(settings + from, flags: run.exists("run") ? ["--overwrite"] : [])
+            #expect(trained.status == 0, "\(trained.errors)")
+            return try #require(lines(run, "run/metrics.jsonl")[0]["loss/value_avg"]?.number)
+        }
+        let own = try await firstLoss(settings)
+        let shared = try await run.train(
+            ["adapter.init_from=start", "adapter.target_modules=[q_proj, lm_head]"], flags: ["--overwrite"])
+        #expect(shared.status == 2 && shared.lastError.contains("stands on this adapter"), "\(shared.errors)")
+        try FileManager.default.removeItem(atPath: run.folder.file("start/value_adapter"))
+        let (asThePolicy, onThePolicy) = try await (firstLoss(settings), firstLoss(Array(settings.dropFirst())))
+        #expect(own != asThePolicy && asThePolicy == onThePolicy)
+        let full = try await run.train(["objective.value_adapter=true", "adapter=null", "output.path=full"])
+        #expect(full.status == 2 && full.lastError.contains("needs an `adapter` section"), "\(full.errors)")
     }
 
     /// A reward model beside the policy on one base, and one with a base of its own: the same scores.

@@ -37,7 +37,8 @@ private struct PolicyRun {
         model given: CausalLM? = nil, valueHead givenHead: ValueHead? = nil, credit: any Credit = GeneralizedCredit(),
         loss: PolicyLoss = PolicyLoss(), answersPerPrompt: Int = 1,
         epochs: Int = 2, minibatches: Int = 2, klCoefficient: Double = 0.05, stopAtKL: Double? = nil,
-        leavesOutTruncated: Bool = false, shuffles: Bool = true, reward: any Reward = EvenTokens()
+        leavesOutTruncated: Bool = false, shuffles: Bool = true, reward: any Reward = EvenTokens(),
+        valueAdapters: [String]? = nil
     ) throws {
         var run = TinyRun()
         run.dropout = 0
@@ -45,7 +46,7 @@ private struct PolicyRun {
         valueHead = givenHead ?? ValueHead(hiddenSize: model.configuration.hiddenSize)
         policy = Policy(
             model, adapters: ["default"], reference: (model, []),
-            valueHead: credit is GeneralizedCredit ? valueHead : nil, temperature: 0.9)
+            critic: credit is GeneralizedCredit ? Critic(valueHead, adapters: valueAdapters) : nil, temperature: 0.9)
         var options = RolloutOptions()
         (options.prompts, options.answersPerPrompt, options.epochs, options.minibatches) = (
             4, answersPerPrompt, epochs, minibatches
@@ -68,7 +69,8 @@ private struct PolicyRun {
 
     /// Trains for some steps from a state.
     func train(
-        steps: Int, learningRate: Double = 1e-2, from state: TrainingState = TrainingState(),
+        steps: Int, learningRate: Double = 1e-2, maxGradientNorm: Double? = 1,
+        from state: TrainingState = TrainingState(),
         optimizer: AdamW = AdamW(),
         save: @escaping (TrainingState) -> Void = { _ in }, saveSteps: Int? = nil
     ) throws -> [StepMetrics] {
@@ -76,7 +78,7 @@ private struct PolicyRun {
         var metrics: [StepMetrics] = []
         var options = TrainingOptions(
             totalSteps: steps, learningRate: learningRate,
-            schedule: Schedule(.constant, warmupSteps: 0, totalSteps: steps))
+            schedule: Schedule(.constant, warmupSteps: 0, totalSteps: steps), maxGradientNorm: maxGradientNorm)
         options.saveSteps = saveSteps
         let loop = TrainingLoop(
             model: policy.trained, adapters: ["default"], objective: objective,
@@ -129,6 +131,33 @@ private struct SameForAll: Reward {
         ).train(steps: 48, learningRate: 3e-2).compactMap { $0.objective["rewards/even/mean"] }
         let (first, last) = (metrics.prefix(8).reduce(0, +) / 8, metrics.suffix(8).reduce(0, +) / 8)
         #expect(last > first + 0.1, "\(metrics)")
+    }
+
+    @Test("with an adapter of its own, what the value head learns leaves the policy alone; on the policy's it does not")
+    func valueAdapter() throws {
+        func policies(hasValueAdapter: Bool) throws -> [[[Float]]] {
+            try [0.1, 10].map { coefficient in
+                let model = try TinyRun().adaptedModel()
+                if hasValueAdapter {
+                    let trained = model.trainableParameters()
+                    try attach(LoRAConfiguration(), to: model, name: "value", seed: 3)
+                    for (_, parameter) in trained { parameter.isTrainable = true }
+                }
+                var loss = PolicyLoss()
+                loss.valueCoefficient = coefficient
+                let run = try PolicyRun(
+                    model: model, loss: loss, valueAdapters: hasValueAdapter ? ["value"] : nil)
+                let before = try adapterTensors(named: "default", of: model).map(\.value.values)
+                // One norm over all gradients would tie one to the other.
+                let metrics = try run.train(steps: 4, maxGradientNorm: nil)
+                #expect(metrics[0].objective["val/ratio"] == 1 && run.alarms.texts.isEmpty)
+                let after = try adapterTensors(named: "default", of: model).map(\.value.values)
+                #expect(before != after)
+                return after
+            }
+        }
+        let own = try policies(hasValueAdapter: true), shared = try policies(hasValueAdapter: false)
+        #expect(own[0] == own[1] && shared[0] != shared[1])
     }
 
     @Test func aRunGoesOnInTheMiddleOfARolloutToTheSameBits() throws {

@@ -142,8 +142,15 @@ extension ModelSession {
 
     /// Puts a frozen adapter beside what is trained, which goes on being trained.
     func attachFrozen(_ folder: AdapterFolder, named name: String, baseHash: String) throws {
+        try keepingTrained {
+            try Adapters.attach(folder, to: model, name: name, isTrainable: false, baseHash: baseHash)
+        }
+    }
+
+    /// Attaches something, which freezes the model; what was trained before goes on being trained.
+    func keepingTrained(_ attach: () throws -> Void) rethrows {
         let trained = model.trainableParameters()
-        try Adapters.attach(folder, to: model, name: name, isTrainable: false, baseHash: baseHash)
+        try attach()
         for (_, parameter) in trained { parameter.isTrainable = true }
     }
 }

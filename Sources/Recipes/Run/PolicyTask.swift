@@ -13,19 +13,17 @@ struct PolicyTask {
     /// What a training loop needs of it.
     let task: TrainingTask
 
-    static let valueHeadName = "value_head.safetensors"
-
     init(
         _ recipe: Recipe, _ settings: RolloutSettings, _ method: any PolicyMethod, _ session: ModelSession,
         _ weights: TrainedWeights, _ data: RunData, reference: ReferenceModel?, folder: RunFolder?,
         health: HealthMonitor, observer: @escaping RunObserver
     ) throws {
         let prompts = try Prompts(recipe, settings, data, session)
-        let head = method.usesValueHead ? try Self.valueHead(recipe, session) : nil
+        let critic = try method.valueTrunk.map { try Critic(on: $0, recipe, session, weights) }
         var compared: (model: CausalLM, adapters: [String])?
         if case .model(let model, let adapters) = reference { compared = (model, adapters) }
         let policy = Policy(
-            session.model, adapters: weights.active, reference: compared, valueHead: head,
+            session.model, adapters: weights.active, reference: compared, critic: critic,
             temperature: settings.temperature)
         var options = settings.options(
             answersPerPrompt: method.answersPerPrompt, shuffles: recipe.dataset.shuffle, training: recipe.training)
@@ -52,19 +50,7 @@ struct PolicyTask {
                 Example(tokens: $1.tokens, isTarget: $1.tokens.map { _ in false }, row: $0)
             },
             health: health, makeBatches: { rollouts }, sync: { try samples?.sync() },
-            save: { folder in
-                try head?.write(to: "\(folder.path)/\(Self.valueHeadName)")
-            })
-    }
-
-    /// The head of the run that training goes on from, or one that expects nothing yet.
-    private static func valueHead(_ recipe: Recipe, _ session: ModelSession) throws -> ValueHead {
-        let head = ValueHead(hiddenSize: session.model.configuration.hiddenSize)
-        if let start = recipe.adapter?.initFrom {
-            let path = "\(start)/\(valueHeadName)"
-            if case .file = PathKind(path) { try head.read(path) }
-        }
-        return head
+            save: { folder in try critic?.save(to: folder, session, weights) })
     }
 
     /// The prompts of a run, with what their rows say.

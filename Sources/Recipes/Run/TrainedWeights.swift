@@ -3,6 +3,7 @@ import Files
 import Layers
 import Models
 import Tensors
+import Trainers
 
 /// What a run trains and saves: an adapter on a frozen model, or the whole model.
 struct TrainedWeights {
@@ -12,7 +13,8 @@ struct TrainedWeights {
     let frozen: [String]
     /// The hash of the frozen base.
     let baseHash: String
-    private let configuration: (any AdapterConfiguration)?
+    /// The adapter's settings; nil where weights of the model are trained.
+    let configuration: (any AdapterConfiguration)?
     private let baseName: String
     private let storage: DType
     /// The frozen adapters below, as paths.
@@ -108,7 +110,7 @@ struct TrainedWeights {
     func keepsBase(_ session: ModelSession) -> Bool {
         configuration != nil
             && session.model.trainableParameters().allSatisfy {
-                $0.path.split(separator: ".").contains { $0 == Self.name }
+                $0.path.split(separator: ".").contains { $0 == Self.name || $0 == Critic.adapterName }
             }
     }
 
@@ -121,6 +123,12 @@ struct TrainedWeights {
             try folder.takeFiles(of: staged)
             return
         }
+        try folder.write(session.tokenizer)
+        try writeAdapter(configuration, named: Self.name, of: session.model, to: folder.path, record: record(session))
+    }
+
+    /// What an adapter's files say of the model that it belongs to.
+    func record(_ session: ModelSession) -> AdapterRecord {
         var metadata = [
             AdapterRecord.baseHash: baseHash, AdapterRecord.templateHash: session.templateHash,
             AdapterRecord.version: graftVersion,
@@ -130,8 +138,6 @@ struct TrainedWeights {
         }
         if !below.isEmpty { metadata[AdapterRecord.below] = JSON.array(below.map { .string($0) }).text() }
         let task = session.model.isSequenceClassifier ? AdapterRecord.rewardTask : AdapterRecord.languageTask
-        let record = AdapterRecord(baseModel: baseName, taskType: task, metadata: metadata)
-        try folder.write(session.tokenizer)
-        try writeAdapter(configuration, named: Self.name, of: session.model, to: folder.path, record: record)
+        return AdapterRecord(baseModel: baseName, taskType: task, metadata: metadata)
     }
 }

@@ -68,7 +68,7 @@ extension HealthSettings: RecipeSection {
                 "Alarm `length`: the correlation of score and length within a rollout, where both rise."),
             RecipeKey(
                 "zero_gradients", \.limits.watchesGradients,
-                "Alarm `gradient`: a trainable tensor whose gradient is zero after the first change of weights."),
+                "Alarm `gradient`: a trainable tensor whose gradient is zero after two changes of weights."),
             RecipeKey(
                 "stop", \.limits.stops,
                 "Whether an alarm stops the run: the weights are saved, the summary says why, the exit code is 1."),

@@ -47,6 +47,10 @@ extension PPOSettings: PolicySettings {
             ),
             RecipeKey(
                 "cliprange", \.method.clipRange, range: .above(0), "How far a ratio may move before it is clipped."),
+            RecipeKey(
+                "value_adapter", \.method.hasValueAdapter,
+                "Whether the value head has an adapter of its own, made as `adapter` says, on the same base: a further pass, and what it learns leaves the policy alone."
+            ),
             RecipeKey("vf_coef", \.method.valueCoefficient, range: .atLeast(0), "The weight of the value head's loss."),
             RecipeKey(
                 "cliprange_value", \.method.valueClipRange, range: .above(0),

@@ -4,7 +4,7 @@ import Files
 public struct HealthState: Hashable, Sendable {
     /// The alarms so far, in the order in which they fired; each once.
     public var fired: [FiredAlarm] = []
-    /// Steps that changed weights, counted to two.
+    /// Steps that changed weights, counted to three.
     var changes = 0
     /// What the alarms look at.
     var history = MetricHistory()
@@ -29,7 +29,7 @@ public struct HealthState: Hashable, Sendable {
     init(_ json: JSON, file: String) throws {
         let fault = InputError("is no training state", file: file, place: "`health`")
         guard let fired = json["fired"]?.array, let metrics = json["metrics"]?.object,
-            let changes = json["changes"]?.integer, (0...2).contains(changes)
+            let changes = json["changes"]?.integer, (0...3).contains(changes)
         else { throw fault }
         self.changes = changes
         func numbers(_ json: JSON, _ key: String, count: Int) throws -> [Double] {

@@ -42,7 +42,7 @@ public struct GRPO: PolicyMethod {
     public init() {}
 
     /// The group takes its place.
-    public var usesValueHead: Bool { false }
+    public var valueTrunk: Critic.Trunk? { nil }
 
     /// The score against those of the group.
     public var credit: any Credit {

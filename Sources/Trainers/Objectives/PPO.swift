@@ -1,7 +1,7 @@
 /// Proximal policy optimisation (Schulman et al. 2017; Ziegler et al. 2019), with the defaults of TRL's `PPOConfig`.
 ///
-/// The divergence of each token from the reference is a penalty in its reward, the score a reward of the last token; a value head on the
-/// policy's hidden states says what is expected; the advantages are generalised and whitened; ratio and values are clipped.
+/// The divergence of each token from the reference is a penalty in its reward, the score a reward of the last token; a value head says
+/// what is expected; the advantages are generalised and whitened; ratio and values are clipped.
 public struct PPO: PolicyMethod {
     /// Where the divergence is taken off.
     public enum KLPlace: String, CaseIterable, Sendable {
@@ -19,6 +19,8 @@ public struct PPO: PolicyMethod {
     public var klEstimator = KLEstimator.k1
     /// How far a ratio may move before it is clipped.
     public var clipRange = 0.2
+    /// Whether the value head stands on an adapter of its own, not on the policy's.
+    public var hasValueAdapter = false
     /// The weight of the value head's loss.
     public var valueCoefficient = 0.1
     /// How far a value may move before it is clipped.
@@ -36,7 +38,7 @@ public struct PPO: PolicyMethod {
     public init() {}
 
     /// The head is a part of the method.
-    public var usesValueHead: Bool { true }
+    public var valueTrunk: Critic.Trunk? { hasValueAdapter ? .own : .policy }
     /// The divergence is measured even where its weight is 0.
     public var usesReference: Bool { true }
     /// One answer: what is expected of it says how good it is.

@@ -16,7 +16,7 @@ public struct RLOO: PolicyMethod {
     public init() {}
 
     /// The other answers take its place.
-    public var usesValueHead: Bool { false }
+    public var valueTrunk: Critic.Trunk? { nil }
     /// The score against the mean of the others.
     public var credit: any Credit { LeaveOneOutCredit() }
 

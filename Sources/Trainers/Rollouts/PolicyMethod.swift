@@ -2,8 +2,8 @@
 ///
 /// Methods differ in nothing else: rollouts, probabilities and the training loop are the same for all.
 public protocol PolicyMethod: Equatable, Sendable {
-    /// Whether a value head says what is expected of an answer.
-    var usesValueHead: Bool { get }
+    /// What the value head that says what is expected of an answer stands on; nil where there is none.
+    var valueTrunk: Critic.Trunk? { get }
     /// Whether the divergence from a reference model is measured.
     var usesReference: Bool { get }
     /// Answers to each prompt, which are compared with each other.

@@ -3,49 +3,6 @@ import Layers
 import Models
 import Tensors
 
-/// The model that is trained by policy optimisation, and what it is compared with.
-public struct Policy {
-    /// Policy and value head stand on this one model.
-    public let model: CausalLM
-    /// The policy's adapters.
-    public let adapters: [String]
-    /// What the policy is kept near to, mostly the same model without the policy's adapter; nil where no method asks for it.
-    public let reference: (model: CausalLM, adapters: [String])?
-    /// Expects rewards, from the policy's hidden states; nil where no method asks for it.
-    public let valueHead: ValueHead?
-    /// Divides the logits, in decoding as in every probability.
-    public let temperature: Double
-
-    /// A policy.
-    public init(
-        _ model: CausalLM, adapters: [String], reference: (model: CausalLM, adapters: [String])? = nil,
-        valueHead: ValueHead? = nil, temperature: Double = 1
-    ) {
-        precondition(temperature > 0, "a temperature of \(temperature)")
-        self.model = model
-        self.adapters = adapters
-        self.reference = reference
-        self.valueHead = valueHead
-        self.temperature = temperature
-    }
-
-    /// Everything that training changes, and what it stands on: the model, with the value head where there is one.
-    public var trained: any Module { valueHead.map { ValuedModel(model, $0) } ?? model }
-}
-
-/// A model and the value head on its trunk, under TRL's name.
-private final class ValuedModel: Module {
-    private let model: CausalLM
-    private let valueHead: ValueHead
-
-    init(_ model: CausalLM, _ valueHead: ValueHead) {
-        self.model = model
-        self.valueHead = valueHead
-    }
-
-    var children: [(name: String, module: any Module)] { model.children + [("v_head", valueHead)] }
-}
-
 /// One forward pass of the policy over prompts with answers.
 struct PolicyPass {
     /// Of the answers' tokens, by example and answer: `log p` of the full softmax at the policy's temperature.
@@ -78,7 +35,7 @@ struct PolicyPass {
         (scores, hidden) = policy.model.headScores(
             of: states, rows: rows.rows, targets: rows.targets, temperature: policy.temperature,
             expectsEntropies: expectsEntropies)
-        expected = policy.valueHead.map { $0(hidden, context) }
+        expected = policy.critic.map { $0.values(rows, policyHidden: hidden, of: policy.model, context) }
         func byAnswer(_ numbers: [Float]) -> [[[Float]]] { rows.answers.map { $0.map { Array(numbers[$0]) } } }
         logProbabilities = byAnswer(scores.scores.logProbabilities)
         entropies = byAnswer(scores.scores.entropies)
