@@ -22,11 +22,16 @@ extension RecipeRules {
         if settings.method.kl.target != nil, settings.method.kl.coefficient == 0 {
             throw fault(
                 "objective.kl_target", "`objective.kl_target` steers a coefficient, which must begin above 0",
-                hint: "`kl_coef` of ppo, `beta` of grpo and rloo")
+                hint: "`kl_coef` of ppo, `beta` of the others")
         }
         if case .own = settings.method.valueTrunk, recipe.adapter == nil {
             throw fault(
-                "objective.value_adapter", "`objective.value_adapter` needs an `adapter` section, whose settings it has")
+                "objective.value_adapter", "`objective.value_adapter` needs an `adapter` section, whose settings it has"
+            )
+        }
+        if let ppo = settings.method as? PPO, ppo.hasValueAdapter, ppo.valueCoefficient == 0 {
+            throw fault(
+                "objective.value_adapter", "`objective.value_adapter` learns nothing with `objective.vf_coef: 0`")
         }
         if settings.reference != .auto, !settings.method.usesReference {
             throw fault("objective.reference", "`objective.reference` is not asked with `objective.beta: 0`")

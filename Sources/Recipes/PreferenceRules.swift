@@ -8,7 +8,7 @@ extension RecipeRules {
         case .dpo(let settings): try checkDPO(settings)
         case .kto(let settings): try checkKTO(settings, recipe)
         case .cpo, .orpo: break
-        case .ppo, .grpo, .rloo: return try checkPolicy(recipe)
+        case .ppo, .grpo, .rloo, .onlineDPO: return try checkPolicy(recipe)
         case .reward: try checkReward(recipe)
         }
         if recipe.dataset.overflow == .split {

@@ -58,6 +58,7 @@ public struct RecipeReference: Equatable, Sendable {
         [
             keys(of: PPOSettings.self, method: "type: ppo"), keys(of: GRPOSettings.self, method: "type: grpo"),
             keys(of: RLOOSettings.self, method: "type: rloo"),
+            keys(of: OnlineDPOSettings.self, method: "type: online_dpo"),
         ]
     }
 

@@ -21,6 +21,7 @@ import Testing
         "grpo, num_iterations: 2, max_completion_length: 8, num_generations: 3, beta: 0.1",
         "grpo, num_iterations: 2, max_completion_length: 8, importance_sampling_level: sequence, loss_type: dr_grpo, scale_rewards: none",
         "rloo, num_iterations: 2, max_completion_length: 8, stop_tokens: [e]",
+        "online_dpo, max_new_tokens: 8, kl_target: 3, kl_horizon: 50",
     ]
 
     /// A folder with the tiny model, prompts about sums with their answers, and a recipe.

@@ -158,6 +158,7 @@ import Testing
     /// - Parameters:
     ///   - run: whose recipe compares the pairs of `pairs.jsonl`.
     ///   - others: further rows that are left out, each with the reason.
+    /// - Throws: what keeps the run's files from being written.
     static func expectBadRowsCounted(_ run: TinyRun, others: [(row: String, reason: String)] = []) async throws {
         let equal = #"{"prompt": "Why? ", "chosen": "So.", "rejected": "So."}"#
         let long = #"{"prompt": "\#(String(repeating: "why ", count: 80))", "chosen": "a", "rejected": "b"}"#

@@ -121,7 +121,7 @@ struct BadRecipe: CustomTestStringConvertible, Sendable {
         BadRecipe(
             overrides: ["objective.type=pro"],
             expected:
-                "--set objective.type=pro: there is no `objective.type: pro`. this version has `sft`, `dpo`, `kto`, `cpo`, `orpo`, `ppo`, `grpo`, `rloo`, `reward`"
+                "--set objective.type=pro: there is no `objective.type: pro`. this version has `sft`, `dpo`, `kto`, `cpo`, `orpo`, `ppo`, `grpo`, `rloo`, `online_dpo`, `reward`"
         ),
         BadRecipe(
             overrides: ["adapter.r=4"],

@@ -21,7 +21,7 @@ import Testing
             let named = key.method?.dropFirst("type: ".count) ?? "lora"
             let text = shortest + "\nadapter: { type: \(key.section == "adapter" ? named : "lora") }"
             let type = key.section == "objective" ? key.method?.dropFirst("type: ".count) : nil
-            let isOnline = ["ppo", "grpo", "rloo"].contains(type)
+            let isOnline = ["ppo", "grpo", "rloo", "online_dpo"].contains(type)
             let method =
                 isOnline
                 ? ["objective={type: \(type ?? ""), rewards: {type: json}}"] : ["objective.type=\(type ?? "sft")"]

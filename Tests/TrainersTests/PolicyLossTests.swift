@@ -27,10 +27,14 @@ import Trainers
         }
     }
 
-    private func check(_ golden: JSON, _ loss: PolicyLoss, scale: Double, ofAnswers: Bool) throws {
-        let results = zip(zip(column("new"), column("values")), answers(ofAnswers: ofAnswers)).map {
-            loss(policy: $0.0, values: ofAnswers ? [] : $0.1, answer: $1, scale: scale)
+    private func check(_ golden: JSON, _ loss: any RolloutLoss, scale: Double, ofAnswers: Bool) throws {
+        let answers = zip(zip(column("new"), column("values")), answers(ofAnswers: ofAnswers)).map {
+            CurrentAnswer(policy: $0.0, values: ofAnswers ? [] : $0.1, judged: $1)
         }
+        try check(golden, loss(answers, scale: scale), ofAnswers: ofAnswers)
+    }
+
+    private func check(_ golden: JSON, _ results: [AnswerLoss], ofAnswers: Bool) throws {
         let name = "\(golden["settings"]?.text() ?? "")"
         #expect(
             isClose(results.reduce(0) { $0 + $1.loss }, try #require(golden["loss"]?.number), relative: 1e-5), "\(name)"
@@ -68,6 +72,25 @@ import Trainers
         var method = RLOO()
         (method.epsilon, method.epsilonHigh) = (0.2, 0.28)
         try check(#require(golden["rloo"]?.array?.first), method.loss(longestAnswer: 9), scale: 1 / 4, ofAnswers: true)
+    }
+
+    @Test func onlinePreferenceLossesAreTRLs() throws {
+        let scores = (golden["given"]?["scores"]?.array ?? []).compactMap(\.number)
+        let answers = zip(zip(column("new"), scores), self.answers(ofAnswers: true)).map { given, judged in
+            var judged = judged
+            judged.score = given.1
+            return CurrentAnswer(policy: given.0, judged: judged)
+        }
+        for golden in try #require(golden["online_dpo"]?.array) {
+            var method = OnlineDPO()
+            let settings = try #require(golden["settings"])
+            method.kl.coefficient = try #require(settings["beta"]?.number)
+            method.lossType = try #require(settings["loss_type"]?.string.flatMap(OnlinePairLoss.LossType.init))
+            let loss = method.loss(longestAnswer: 9)
+            // Answers of the first half and of the second are pairs.
+            let pairs = (0..<2).map { loss([answers[$0], answers[$0 + 2]], scale: 0.5) }
+            try check(golden, pairs.map { $0[0] } + pairs.map { $0[1] }, ofAnswers: true)
+        }
     }
 
     @Test func proximalLossIsTheOneWrittenOut() throws {

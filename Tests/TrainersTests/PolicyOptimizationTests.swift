@@ -35,7 +35,7 @@ private struct PolicyRun {
 
     init(
         model given: CausalLM? = nil, valueHead givenHead: ValueHead? = nil, credit: any Credit = GeneralizedCredit(),
-        loss: PolicyLoss = PolicyLoss(), answersPerPrompt: Int = 1,
+        loss: any RolloutLoss = PolicyLoss(), answersPerPrompt: Int = 1,
         epochs: Int = 2, minibatches: Int = 2, klCoefficient: Double = 0.05, stopAtKL: Double? = nil,
         leavesOutTruncated: Bool = false, shuffles: Bool = true, reward: any Reward = EvenTokens(),
         valueAdapters: [String]? = nil
@@ -55,6 +55,7 @@ private struct PolicyRun {
         options.tokensPerPass = 64
         options.stopAtKL = stopAtKL
         options.leavesOutTruncated = leavesOutTruncated
+        options.leavesOutTies = loss is OnlinePairLoss
         options.shuffles = shuffles
         options.missingEndPenalty = 0.125
         let prompts = TinyRun.rows.prefix(6).map { RolloutPrompt(tokens: Array($0.tokens.prefix(12)), text: "p") }
@@ -94,6 +95,13 @@ private struct SameForAll: Reward {
     func scores(of answers: [GeneratedAnswer]) -> [Double] { answers.map { $0.isStopped ? 0.5 : 0.625 } }
 }
 
+/// Gives every answer the same, added up in one of two orders.
+private struct SameButForRounding: Reward {
+    func scores(of answers: [GeneratedAnswer]) -> [Double] {
+        answers.enumerated().map { ($0 % 2 == 0 ? 0.1 + 0.2 + 0.3 : 0.3 + 0.2 + 0.1) + ($1.isStopped ? 0 : 0.125) }
+    }
+}
+
 @Suite("Policy optimisation") struct PolicyOptimizationTests {
     @Test func theFirstStepOnARolloutHasTheRatioOneExactly() throws {
         let run = try PolicyRun()
@@ -116,18 +124,19 @@ private struct SameForAll: Reward {
         #expect(metrics["objective/kl_coef"] == 0.05)
     }
 
-    @Test("the reward rises", arguments: ["ppo", "grpo", "rloo"])
+    @Test("the reward rises", arguments: ["ppo", "grpo", "rloo", "online_dpo"])
     func learning(method: String) throws {
-        var loss = PolicyLoss()
-        let credit: any Credit
+        var (loss, credit, answers): (PolicyLoss, any Credit, Int) = (PolicyLoss(), GeneralizedCredit(), 8)
         switch method {
         case "grpo": (credit, loss.mean) = (GroupCredit(), .answers)
         case "rloo": (credit, loss.mean, loss.ratio) = (LeaveOneOutCredit(), .answers, .product)
-        default: credit = GeneralizedCredit()
+        case "online_dpo": (credit, answers) = (GroupCredit(), 2)
+        default: break
         }
+        let isPaired = method == "online_dpo"
         let metrics = try PolicyRun(
-            credit: credit, loss: loss, answersPerPrompt: 8, epochs: 1, minibatches: 1, klCoefficient: 0
-
+            credit: credit, loss: isPaired ? OnlinePairLoss(.sigmoid, beta: 0.1) : loss, answersPerPrompt: answers,
+            epochs: 1, minibatches: 1, klCoefficient: isPaired ? 0.1 : 0
         ).train(steps: 48, learningRate: 3e-2).compactMap { $0.objective["rewards/even/mean"] }
         let (first, last) = (metrics.prefix(8).reduce(0, +) / 8, metrics.suffix(8).reduce(0, +) / 8)
         #expect(last > first + 0.1, "\(metrics)")
@@ -267,6 +276,25 @@ private struct SameForAll: Reward {
         }
     }
 
+    @Test func answersOfOneScoreAreNoPair() throws {
+        func pairs(_ reward: any Reward, leavesOutTruncated: Bool = false) throws -> [[JudgedAnswer]] {
+            let run = try PolicyRun(
+                credit: GroupCredit(), loss: OnlinePairLoss(.sigmoid, beta: 0.1), answersPerPrompt: 2, epochs: 1,
+                leavesOutTruncated: leavesOutTruncated, reward: reward)
+            return try (0..<8).flatMap { step in
+                try run.rollouts.step(step).batches.flatMap(\.examples).map { run.rollouts.answers(of: $0) }
+            }
+        }
+        #expect(try pairs(SameForAll()).isEmpty)
+        // 0.1 + 0.2 is not 0.3, and no better than it.
+        #expect(try pairs(SameButForRounding()).isEmpty)
+        let all = try pairs(PolicyRun.EvenTokens())
+        #expect(!all.isEmpty && all.allSatisfy { $0.count == 2 && $0[0].score != $0[1].score })
+        // Where one of two is left out, the other is no pair either.
+        let ended = try pairs(PolicyRun.EvenTokens(), leavesOutTruncated: true)
+        #expect(ended.count < all.count && ended.allSatisfy { $0.count == 2 && $0.allSatisfy(\.isStopped) })
+    }
+
     @Test func aStepWithoutAnAnswerThatEndedChangesNothing() throws {
         // One answer a prompt of eight tokens at most: some steps have none that ended.
         let run = try PolicyRun(epochs: 1, minibatches: 4, leavesOutTruncated: true)
@@ -278,7 +306,7 @@ private struct SameForAll: Reward {
     /// What the bonus adds to value and gradient, beside the entropy's own change along a direction.
     @Test func theEntropyBonusHasItsGradient() throws {
         let run = try PolicyRun(epochs: 1, minibatches: 1)
-        let policy = Policy(run.model, adapters: ["default"], valueHead: run.valueHead, temperature: 0.9)
+        let policy = Policy(run.model, adapters: ["default"], critic: Critic(run.valueHead), temperature: 0.9)
         let batch = try #require(run.rollouts.step(0).batches.first)
         func computed(_ coefficient: Double, _ tape: Tape? = nil) throws -> (loss: Double, entropy: Double) {
             var loss = PolicyLoss()

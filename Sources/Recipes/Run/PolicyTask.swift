@@ -18,15 +18,15 @@ struct PolicyTask {
         _ weights: TrainedWeights, _ data: RunData, reference: ReferenceModel?, folder: RunFolder?,
         health: HealthMonitor, observer: @escaping RunObserver
     ) throws {
-        let prompts = try Prompts(recipe, settings, data, session)
         let critic = try method.valueTrunk.map { try Critic(on: $0, recipe, session, weights) }
+        let prompts = try Prompts(recipe, settings, data, session)
         var compared: (model: CausalLM, adapters: [String])?
         if case .model(let model, let adapters) = reference { compared = (model, adapters) }
         let policy = Policy(
             session.model, adapters: weights.active, reference: compared, critic: critic,
             temperature: settings.temperature)
         var options = settings.options(
-            answersPerPrompt: method.answersPerPrompt, shuffles: recipe.dataset.shuffle, training: recipe.training)
+            for: method, shuffles: recipe.dataset.shuffle, training: recipe.training)
         options.decoding.cacheType = recipe.model.precision == .f32 ? .f32 : .bf16
         let samples = folder.map { SampleLog($0, settings) }
         let stops = try session.stopTokens().union(settings.extraStopTokens(session.tokenizer))
@@ -93,7 +93,7 @@ extension RolloutSettings {
     /// - Throws: `InputError` for a text that is no single token.
     fileprivate func extraStopTokens(_ tokenizer: Tokenizer) throws -> [Int32] {
         try (stopTokens ?? []).map { text in
-            let ids = tokenizer.encode(text)
+            let ids = try tokenizer.encode(text)
             guard ids.count == 1 else {
                 throw InputError(
                     "`objective.stop_tokens`: \"\(text)\" is \(ids.count) tokens of this model, not one")

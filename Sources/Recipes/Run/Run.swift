@@ -89,7 +89,7 @@ extension Recipe {
             return KTO(model, reference: reference, loss: settings.loss, maxLength: dataset.maxLength)
         case .cpo(let settings): return CPO(model, loss: settings.loss)
         case .orpo(let settings): return ORPO(model, loss: settings.loss)
-        case .ppo, .grpo, .rloo: preconditionFailure("policy optimisation has a task of its own")
+        case .ppo, .grpo, .rloo, .onlineDPO: preconditionFailure("policy optimisation has a task of its own")
         case .reward(let settings): return RewardObjective(model, loss: settings.loss)
         }
     }

@@ -20,8 +20,8 @@ struct RunFolder {
     let checkpoint: TrainingCheckpoint?
 
     private static let traces = [
-        "metrics.jsonl", "samples.jsonl", "evaluation.json", "reward_card.json", "value_head.safetensors", "value_adapter",
-        "recipe.resolved.yaml",
+        "metrics.jsonl", "samples.jsonl", "evaluation.json", "reward_card.json", "value_head.safetensors",
+        "value_adapter", "recipe.resolved.yaml",
         "adapter_config.json", "adapter_model.safetensors",
         "model.safetensors", "model.safetensors.index.json", "checkpoints",
     ]

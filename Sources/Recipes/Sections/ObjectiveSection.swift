@@ -18,12 +18,14 @@ public enum ObjectiveSettings: Equatable, Sendable {
     case grpo(GRPOSettings)
     /// REINFORCE leave-one-out.
     case rloo(RLOOSettings)
+    /// Direct preference optimisation on the model's own answers.
+    case onlineDPO(OnlineDPOSettings)
     /// A reward model.
     case reward(RewardModelSettings)
 }
 
 extension ObjectiveSettings {
-    static let types = ["sft", "dpo", "kto", "cpo", "orpo", "ppo", "grpo", "rloo", "reward"]
+    static let types = ["sft", "dpo", "kto", "cpo", "orpo", "ppo", "grpo", "rloo", "online_dpo", "reward"]
 
     init(reading section: RecipeNode.Entry) throws {
         var keys = try sectionEntries(section)
@@ -35,6 +37,7 @@ extension ObjectiveSettings {
         case "ppo": self = .ppo(try PPOSettings(reading: keys, of: section.place))
         case "grpo": self = .grpo(try GRPOSettings(reading: keys, of: section.place))
         case "rloo": self = .rloo(try RLOOSettings(reading: keys, of: section.place))
+        case "online_dpo": self = .onlineDPO(try OnlineDPOSettings(reading: keys, of: section.place))
         case "reward": self = .reward(try RewardModelSettings(reading: keys, of: section.place))
         default: self = .sft(try SFTSettings(reading: keys, of: section.place))
         }
@@ -50,6 +53,7 @@ extension ObjectiveSettings {
         case .ppo(let settings): typeEntry("ppo") + settings.written
         case .grpo(let settings): typeEntry("grpo") + settings.written
         case .rloo(let settings): typeEntry("rloo") + settings.written
+        case .onlineDPO(let settings): typeEntry("online_dpo") + settings.written
         case .reward(let settings): typeEntry("reward") + settings.written
         }
     }
@@ -60,7 +64,7 @@ extension ObjectiveSettings {
         case .sft: .supervised
         case .dpo, .cpo, .orpo, .reward: .pairs
         case .kto: .labels
-        case .ppo, .grpo, .rloo: .prompts
+        case .ppo, .grpo, .rloo, .onlineDPO: .prompts
         }
     }
 
@@ -70,6 +74,7 @@ extension ObjectiveSettings {
         case .ppo(let settings): settings
         case .grpo(let settings): settings
         case .rloo(let settings): settings
+        case .onlineDPO(let settings): settings
         case .sft, .dpo, .kto, .cpo, .orpo, .reward: nil
         }
     }
@@ -80,7 +85,7 @@ extension ObjectiveSettings {
         case .dpo(let settings): settings.reference
         case .kto(let settings): settings.reference
         case .sft, .cpo, .orpo, .reward: nil
-        case .ppo, .grpo, .rloo:
+        case .ppo, .grpo, .rloo, .onlineDPO:
             policy.flatMap { $0.method.usesReference ? ReferenceSettings(model: $0.reference) : nil }
         }
     }
@@ -93,7 +98,7 @@ extension ObjectiveSettings {
     /// What is worth knowing before a run, as sentences.
     var remarks: [String] {
         switch self {
-        case .sft, .cpo, .orpo, .reward, .ppo, .grpo, .rloo: return []
+        case .sft, .cpo, .orpo, .reward, .ppo, .grpo, .rloo, .onlineDPO: return []
         case .kto(let settings):
             return settings.loss.type == .kto
                 ? [Self.coupled("the loss kto", "estimates a divergence in each batch")] : []

@@ -10,6 +10,8 @@ extension GRPO.RatioOf: RecipeChoice {}
 
 extension RewardScaling: RecipeChoice {}
 
+extension OnlinePairLoss.LossType: RecipeChoice {}
+
 /// `objective: { type: ppo }`: proximal policy optimisation with a value head; keys and defaults are those of TRL's `PPOConfig`.
 public struct PPOSettings: Equatable, Sendable {
     /// The method.
@@ -49,7 +51,7 @@ extension PPOSettings: PolicySettings {
                 "cliprange", \.method.clipRange, range: .above(0), "How far a ratio may move before it is clipped."),
             RecipeKey(
                 "value_adapter", \.method.hasValueAdapter,
-                "Whether the value head has an adapter of its own, made as `adapter` says, on the same base: a further pass, and what it learns leaves the policy alone."
+                "Whether the value head has an adapter of its own, made as `adapter` says, on the same base: a further pass, and what it learns changes nothing of the policy's."
             ),
             RecipeKey("vf_coef", \.method.valueCoefficient, range: .atLeast(0), "The weight of the value head's loss."),
             RecipeKey(
@@ -61,12 +63,13 @@ extension PPOSettings: PolicySettings {
                 "λ of generalised advantage estimation (GAE)."),
             RecipeKey(
                 "whiten_rewards", \.method.whitensRewards, "Brings rewards to variance 1 before they are credited."),
+            entropyKey,
         ]
     }
 }
 
 /// A method that compares the answers to a prompt with each other.
-protocol GroupMethod: PolicyMethod {
+protocol GroupMethod: EntropyRegularized {
     var answersPerPrompt: Int { get set }
     var epsilon: Double { get set }
     var epsilonHigh: Double? { get set }
@@ -99,6 +102,7 @@ extension PolicySettings where Method: GroupMethod {
             RecipeKey(
                 "epsilon_high", optional: \.method.epsilonHigh, range: .above(0),
                 "How far a ratio may rise before it is clipped; epsilon if left out."),
+            entropyKey,
         ]
     }
 }
@@ -156,5 +160,36 @@ extension RLOOSettings: PolicySettings {
             + groupKeys(
                 "The weight of the answer's divergence from the reference (k1), taken off its score; with 0 the reference is not asked."
             )
+    }
+}
+
+/// `objective: { type: online_dpo }`: the better of two answers against the other; keys and defaults are those of TRL's `OnlineDPOConfig`.
+public struct OnlineDPOSettings: Equatable, Sendable {
+    /// The method.
+    public var method = OnlineDPO()
+    /// How answers are made.
+    public var rollouts = RolloutSettings(longestAnswer: 64, temperature: 0.9, iterations: 1)
+    /// What change is measured against.
+    public var reference = ReferenceChoice.auto
+
+    /// The defaults, without a reward.
+    public init() {}
+}
+
+extension OnlineDPOSettings: PolicySettings {
+    static var keys: [RecipeKey<Self>] {
+        sharedKeys + [
+            RecipeKey("loss_type", \.method.lossType, "The loss of a pair."),
+            RecipeKey(
+                "beta", \.method.kl.coefficient, range: .above(0),
+                "How strongly the model is tied to the reference: higher stays closer. With kl_target, where it begins."
+            ),
+            RecipeKey(
+                "max_new_tokens", \.rollouts.longestAnswer, range: .within(1...65_536),
+                "The most new tokens in an answer."),
+            RecipeKey(
+                "temperature", \.rollouts.temperature, range: .above(0),
+                "Divides the logits, both in sampling and in every log-probability."),
+        ]
     }
 }

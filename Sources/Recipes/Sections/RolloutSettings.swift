@@ -53,10 +53,11 @@ public struct RolloutSettings: Equatable, Sendable {
     }
 
     /// What rollouts are made with.
-    func options(answersPerPrompt: Int, shuffles: Bool, training: TrainingSettings) -> RolloutOptions {
+    func options(for method: any PolicyMethod, shuffles: Bool, training: TrainingSettings) -> RolloutOptions {
         var options = RolloutOptions()
         options.prompts = batchSize
-        options.answersPerPrompt = answersPerPrompt
+        options.answersPerPrompt = method.answersPerPrompt
+        options.leavesOutTies = method.leavesOutTies
         options.epochs = iterations
         options.minibatches = minibatches
         options.decoding = DecodingOptions(maximumTokens: longestAnswer)
@@ -120,7 +121,7 @@ extension PolicySettings {
                 "Taken off the score of an answer that the limit ended."),
             RecipeKey(
                 "mask_truncated_completions", \.rollouts.masksTruncated,
-                "Whether answers that the limit ended are left out of the loss. They are judged, and the others compared with them."
+                "Whether answers that the limit ended are left out of the loss. They are judged, and the others compared with them; with online_dpo the other of the pair is left out too."
             ),
             RecipeKey(
                 "num_mini_batches", \.rollouts.minibatches, range: .within(1...65_536),
@@ -144,9 +145,15 @@ extension PolicySettings {
                 "kl_horizon", \.method.kl.horizon, range: .above(0),
                 "With kl_target: answers over which the coefficient changes by a fifth at most, which it does where the KL is off its target by a fifth or more. At least half of a rollout's answers."
             ),
-            RecipeKey(
-                "entropy_coef", \.method.entropyCoefficient, range: .atLeast(0),
-                "The weight of a bonus for the entropy of the next-token distributions, a mean as the loss is."),
         ]
+    }
+}
+
+extension PolicySettings where Method: EntropyRegularized {
+    /// The key of the bonus.
+    static var entropyKey: RecipeKey<Self> {
+        RecipeKey(
+            "entropy_coef", \.method.entropyCoefficient, range: .atLeast(0),
+            "The weight of a bonus for the entropy of the next-token distributions, a mean as the loss is.")
     }
 }

@@ -1,6 +1,6 @@
 /// Group relative policy optimisation (Shao et al. 2024), with the defaults of TRL's `GRPOConfig`: an answer is compared with the others
 /// to its prompt, which takes the place of a value head. GSPO (Zheng et al. 2025) is ``ratio`` `sequence`.
-public struct GRPO: PolicyMethod {
+public struct GRPO: PolicyMethod, EntropyRegularized {
     /// What the mean of the loss is over, by TRL's names.
     public enum LossType: String, CaseIterable, Sendable {
         /// The tokens of each answer, then the answers (Shao et al. 2024).
@@ -52,7 +52,7 @@ public struct GRPO: PolicyMethod {
     }
 
     /// Clipped ratios.
-    public func loss(longestAnswer: Int) -> PolicyLoss {
+    public func loss(longestAnswer: Int) -> any RolloutLoss {
         var loss = PolicyLoss()
         loss.clip = ClippedPolicyLoss(low: epsilon, high: epsilonHigh ?? epsilon)
         loss.ratio = ratio == .sequence ? .sequence : .token

@@ -2,7 +2,7 @@
 ///
 /// The divergence of each token from the reference is a penalty in its reward, the score a reward of the last token; a value head says
 /// what is expected; the advantages are generalised and whitened; ratio and values are clipped.
-public struct PPO: PolicyMethod {
+public struct PPO: PolicyMethod, EntropyRegularized {
     /// Where the divergence is taken off.
     public enum KLPlace: String, CaseIterable, Sendable {
         /// From the reward of each token.
@@ -55,7 +55,7 @@ public struct PPO: PolicyMethod {
     }
 
     /// Clipped ratios and values, over all tokens of the step.
-    public func loss(longestAnswer: Int) -> PolicyLoss {
+    public func loss(longestAnswer: Int) -> any RolloutLoss {
         var loss = PolicyLoss()
         loss.clip = ClippedPolicyLoss(low: clipRange, high: clipRange)
         loss.valueClip = ClippedValueLoss(range: valueClipRange)

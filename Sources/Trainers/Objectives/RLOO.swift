@@ -1,6 +1,6 @@
 /// REINFORCE leave-one-out (Ahmadian et al. 2024), with the defaults of TRL's `RLOOConfig`: an answer's score, less its divergence from the
 /// reference, is compared with the mean of the other answers to its prompt; the ratio is that of the whole answer.
-public struct RLOO: PolicyMethod {
+public struct RLOO: PolicyMethod, EntropyRegularized {
     /// How strongly the policy is tied to its reference: taken off the score.
     public var kl = KLSettings(coefficient: 0.05)
     /// Answers to a prompt.
@@ -21,7 +21,7 @@ public struct RLOO: PolicyMethod {
     public var credit: any Credit { LeaveOneOutCredit() }
 
     /// The clipped ratio of the whole answer, over the answers of the step.
-    public func loss(longestAnswer: Int) -> PolicyLoss {
+    public func loss(longestAnswer: Int) -> any RolloutLoss {
         var loss = PolicyLoss()
         loss.clip = ClippedPolicyLoss(low: epsilon, high: epsilonHigh ?? epsilon)
         loss.ratio = .product

@@ -87,6 +87,9 @@ public func leaveOneOutAdvantages(_ rewards: [Double], size: Int) -> [Double] {
     }
 }
 
+/// Whether all scores are the same but for rounding: nothing can be learnt from comparing their answers.
+func isTie(_ scores: [Double]) -> Bool { deviation(scores[...]) <= 1e-8 }
+
 /// The standard deviation with Bessel's correction; 0 of fewer than two numbers.
 func deviation(_ numbers: ArraySlice<Double>) -> Double {
     guard numbers.count > 1 else { return 0 }

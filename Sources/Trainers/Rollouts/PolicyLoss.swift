@@ -22,7 +22,7 @@ public enum PolicyMean: String, CaseIterable, Sendable {
 }
 
 /// The loss of policy optimisation as a function of each token's log-probability and value.
-public struct PolicyLoss: Hashable, Sendable {
+public struct PolicyLoss: RolloutLoss, Hashable {
     /// The clipped loss of the ratio.
     public var clip = ClippedPolicyLoss(low: 0.2, high: 0.2)
     /// What ratios are of.
@@ -45,6 +45,16 @@ public struct PolicyLoss: Hashable, Sendable {
     /// PPO's loss with TRL's defaults.
     public init() {}
 
+    /// Where there is a bonus for them.
+    public var readsEntropies: Bool { entropyCoefficient != 0 }
+
+    /// Where the divergence is a term of the loss, its weight is the one that the rollouts steer.
+    public func steered(to klCoefficient: Double) -> PolicyLoss {
+        var loss = self
+        if loss.klCoefficient != 0 { loss.klCoefficient = klCoefficient }
+        return loss
+    }
+
     /// What one optimizer step's means are over: a count a mean.
     public func count(_ examples: [Example]) -> Int {
         switch mean {
@@ -54,49 +64,31 @@ public struct PolicyLoss: Hashable, Sendable {
         }
     }
 
-    /// The loss of one answer with its gradients, a number a token.
-    public struct Result {
-        /// The loss.
-        public var loss = 0.0
-        /// By `log p` of each token.
-        public var gradient: [Float]
-        /// By each token's entropy; empty where the loss has no such term.
-        public var entropyGradient: [Float] = []
-        /// By the value before each token.
-        public var valueGradient: [Float]
-        var sums = MetricSums()
+    /// Each answer has a loss of its own.
+    public func callAsFunction(_ answers: [CurrentAnswer], scale: Double) -> [AnswerLoss] {
+        answers.map { loss(of: $0, scale: scale) }
     }
 
-    /// The loss of one answer.
-    ///
-    /// - Parameters:
-    ///   - policy: `log p` of its tokens now.
-    ///   - entropies: of its next-token distributions now; read where the loss has such a term.
-    ///   - values: what the value head expects now; empty where there is none.
-    ///   - answer: what was known of it when it was judged.
-    ///   - scale: one over ``count(_:)`` of the step.
-    /// - Returns: the loss with its gradients.
-    public func callAsFunction(
-        policy: [Float], entropies: [Float] = [], values: [Float], answer: JudgedAnswer, scale: Double
-    ) -> Result {
+    private func loss(of answer: CurrentAnswer, scale: Double) -> AnswerLoss {
+        let (policy, judged) = (answer.policy, answer.judged)
         precondition(
-            policy.count == answer.old.count && answer.advantages.count == policy.count,
-            "\(policy.count) tokens, \(answer.old.count) old, \(answer.advantages.count) advantages")
-        var result = Result(
+            policy.count == judged.old.count && judged.advantages.count == policy.count,
+            "\(policy.count) tokens, \(judged.old.count) old, \(judged.advantages.count) advantages")
+        var result = AnswerLoss(
             gradient: [Float](repeating: 0, count: policy.count),
-            valueGradient: [Float](repeating: 0, count: values.count))
+            valueGradient: [Float](repeating: 0, count: answer.values.count))
         let weight = mean == .answers ? scale / Double(max(1, policy.count)) : scale
-        addRatios(policy, answer, weight, &result)
-        if klCoefficient != 0 { addDivergence(policy, answer, weight, &result) }
+        addRatios(policy, judged, weight, &result)
+        if klCoefficient != 0 { addDivergence(policy, judged, weight, &result) }
         if entropyCoefficient != 0 {
-            result.loss -= weight * entropyCoefficient * entropies.total
-            result.entropyGradient = entropies.map { _ in Float(-weight * entropyCoefficient) }
+            result.loss -= weight * entropyCoefficient * answer.entropies.total
+            result.entropyGradient = answer.entropies.map { _ in Float(-weight * entropyCoefficient) }
         }
-        if !values.isEmpty { addValues(values, answer, weight, &result) }
+        if !answer.values.isEmpty { addValues(answer.values, judged, weight, &result) }
         return result
     }
 
-    private func addRatios(_ policy: [Float], _ answer: JudgedAnswer, _ weight: Double, _ result: inout Result) {
+    private func addRatios(_ policy: [Float], _ answer: JudgedAnswer, _ weight: Double, _ result: inout AnswerLoss) {
         let differences = zip(policy, answer.old).map { Double($0) - Double($1) }
         let total = differences.reduce(0, +)
         let count = Double(max(1, policy.count))
@@ -113,12 +105,12 @@ public struct PolicyLoss: Hashable, Sendable {
             result.gradient[t] += Float(weight * value.derivative * (ratio == .product ? count : 1))
             result.sums.add("loss/policy_avg", value.loss)
             result.sums.add("policy/clipfrac_avg", value.isClipped ? 1 : 0)
-            result.sums.add("val/ratio", value.ratio)
-            result.sums.add("policy/approxkl_avg", 0.5 * differences[t] * differences[t])
+            result.sums.addDrift(differences[t], ratio: value.ratio)
         }
     }
 
-    private func addDivergence(_ policy: [Float], _ answer: JudgedAnswer, _ weight: Double, _ result: inout Result) {
+    private func addDivergence(_ policy: [Float], _ answer: JudgedAnswer, _ weight: Double, _ result: inout AnswerLoss)
+    {
         for t in policy.indices {
             let (p, r) = (Double(policy[t]), Double(answer.reference[t]))
             let kl = klEstimator(policy: p, reference: r)
@@ -128,7 +120,7 @@ public struct PolicyLoss: Hashable, Sendable {
         }
     }
 
-    private func addValues(_ values: [Float], _ answer: JudgedAnswer, _ weight: Double, _ result: inout Result) {
+    private func addValues(_ values: [Float], _ answer: JudgedAnswer, _ weight: Double, _ result: inout AnswerLoss) {
         for t in values.indices {
             let value = valueClip(
                 value: Double(values[t]), old: Double(answer.values[t]), target: Double(answer.returns[t]))
@@ -137,11 +129,5 @@ public struct PolicyLoss: Hashable, Sendable {
             result.sums.add("loss/value_avg", value.loss)
             result.sums.add("val/clipfrac_avg", value.isClipped ? 1 : 0)
         }
-    }
-}
-
-extension MetricSums {
-    mutating func add(_ other: MetricSums) {
-        for (name, value) in other.values { add(name, value.sum, count: value.count) }
     }
 }

@@ -10,20 +10,28 @@ public protocol PolicyMethod: Equatable, Sendable {
     var answersPerPrompt: Int { get }
     /// How strongly the policy is tied to its reference.
     var kl: KLSettings { get set }
-    /// The weight of the mean entropy of the next-token distributions, which the loss makes larger.
-    var entropyCoefficient: Double { get set }
+    /// Whether prompts whose answers are all worth the same are left out: the loss compares answers, and has nothing to say of them.
+    var leavesOutTies: Bool { get }
     /// What makes advantages of scores.
     var credit: any Credit { get }
     /// What is made smaller.
     ///
     /// - Parameter longestAnswer: the tokens that an answer may have.
     /// - Returns: the loss of a token.
-    func loss(longestAnswer: Int) -> PolicyLoss
+    func loss(longestAnswer: Int) -> any RolloutLoss
+}
+
+/// A method whose loss may have a term in the entropies.
+public protocol EntropyRegularized: PolicyMethod {
+    /// The weight of the mean entropy of the next-token distributions, which the loss makes larger.
+    var entropyCoefficient: Double { get set }
 }
 
 extension PolicyMethod {
     /// Without a weight the reference is not asked, as in TRL.
     public var usesReference: Bool { kl.coefficient != 0 || kl.target != nil }
+    /// The others may still differ in their divergence.
+    public var leavesOutTies: Bool { false }
     /// The weight of the divergence, as rollouts begin.
     public var controller: KLController { kl.controller }
 }

@@ -2,15 +2,15 @@ import Datasets
 import Layers
 import Tensors
 
-/// Policy optimisation on rollouts: PPO with a value head, and GRPO and RLOO without one; they differ in the settings of ``PolicyLoss``
-/// and in the ``Credit`` of the rollouts.
+/// Policy optimisation on rollouts: PPO with a value head, and GRPO, RLOO and online DPO without one; they differ in their
+/// ``RolloutLoss`` and in the ``Credit`` of the rollouts.
 public struct PolicyOptimization: Objective {
     private let policy: Policy
     private let rollouts: Rollouts
-    private let loss: PolicyLoss
+    private let loss: any RolloutLoss
 
     /// Trains a policy on what it wrote.
-    public init(_ policy: Policy, _ rollouts: Rollouts, loss: PolicyLoss) {
+    public init(_ policy: Policy, _ rollouts: Rollouts, loss: any RolloutLoss) {
         self.policy = policy
         self.rollouts = rollouts
         self.loss = loss
@@ -25,21 +25,20 @@ public struct PolicyOptimization: Objective {
     ) -> ObjectiveResult {
         let pass = PolicyPass(
             policy, batch.examples, sharedPrefix: rollouts.sharedPrefix,
-            expectsEntropies: loss.entropyCoefficient != 0, makeContext)
-        var loss = loss
-        // Where the divergence is a term of the loss, its weight is the one that the rollouts steer.
-        if loss.klCoefficient != 0 { loss.klCoefficient = rollouts.controller.coefficient }
+            expectsEntropies: loss.readsEntropies, makeContext)
+        let loss = loss.steered(to: rollouts.controller.coefficient)
         var total = 0.0
         var sums = MetricSums()
         var gradient: [[[Float]]] = []
         var entropyGradient: [[[Float]]] = []
         var valueGradient: [[[Float]]] = []
         for (index, example) in batch.examples.enumerated() {
-            let results = rollouts.answers(of: example).enumerated().map { answer, judged in
-                loss(
+            let answers = rollouts.answers(of: example).enumerated().map { answer, judged in
+                CurrentAnswer(
                     policy: pass.logProbabilities[index][answer], entropies: pass.entropies[index][answer],
-                    values: pass.values.isEmpty ? [] : pass.values[index][answer], answer: judged, scale: scale[0])
+                    values: pass.values.isEmpty ? [] : pass.values[index][answer], judged: judged)
             }
+            let results = loss(answers, scale: scale[0])
             gradient.append(results.map(\.gradient))
             entropyGradient.append(results.map(\.entropyGradient))
             valueGradient.append(results.map(\.valueGradient))

@@ -26,13 +26,12 @@ extension Rollout {
         return metrics
     }
 
-    /// How much answers differ, where there are several to a prompt; a group whose scores are the same up to rounding teaches nothing.
+    /// How much answers differ, where there are several to a prompt; a group of one score teaches nothing.
     private var groupMetrics: [String: Double] {
         guard let size = answers.first?.count, size > 1 else { return [:] }
-        let deviations = answers.map { deviation($0.map(\.score)[...]) }
         return [
             "reward_std": deviation(allAnswers.map(\.score)[...]),
-            "frac_reward_zero_std": Double(deviations.count { $0 <= 1e-8 }) / Double(deviations.count),
+            "frac_reward_zero_std": Double(answers.count { isTie($0.map(\.score)) }) / Double(answers.count),
         ]
     }
 }

@@ -18,6 +18,8 @@ public struct RolloutOptions: Sendable {
     public var missingEndPenalty = 0.0
     /// Whether answers that no stop token ended are compared and credited, but not trained on.
     public var leavesOutTruncated = false
+    /// Whether prompts whose answers are all worth the same are not trained on.
+    public var leavesOutTies = false
     /// Where a step's approximate KL from the policy that wrote the rollout passes this, the rest of the rollout is passed over.
     public var stopAtKL: Double?
     /// Tokens whose activations are held at once.

@@ -80,9 +80,10 @@ public final class Rollouts: BatchSource {
 
     /// An example of the current rollout with the answers that are trained on; nil where that is none.
     private func trained(_ example: Example, of rollout: Rollout) -> Example? {
-        let kept = example.answers.indices.filter { isTrained(rollout.answers[example.row][$0]) }
+        let judged = rollout.answers[example.row]
+        let kept = example.answers.indices.filter { isTrained(judged[$0]) }
+        if kept.isEmpty || options.leavesOutTies && isTie(kept.map { judged[$0].score }) { return nil }
         if kept.count == example.answers.count { return example }
-        if kept.isEmpty { return nil }
         return Example(
             prompt: Array(example.tokens[..<example.answers[0]]),
             answers: kept.map { Array(example.tokens[example.range(ofAnswer: $0)]) }, row: example.row)
@@ -158,7 +159,8 @@ public final class Rollouts: BatchSource {
     /// - Returns: the answers, judged.
     func evaluate(_ examples: [Example]) throws -> Rollout {
         let asked = examples.map { (number: $0.row, prompt: evaluationPrompts[$0.row]) }
-        var rollout = try makeAnswers(to: asked, each: 1, seed: options.seed &+ 1, number: current?.number ?? 0)
+        var rollout = try makeAnswers(
+            to: asked, each: 1, by: policy.withoutCritic, seed: options.seed &+ 1, number: current?.number ?? 0)
         measure(&rollout)
         try didRollOut(rollout, RolloutMoment(step: steps, isEvaluation: true))
         return rollout
@@ -189,7 +191,7 @@ public final class Rollouts: BatchSource {
 
     private func makeRollout(_ number: Int) throws -> Rollout {
         var rollout = try makeAnswers(
-            to: chosenPrompts(number), each: options.answersPerPrompt, seed: options.seed, number: number)
+            to: chosenPrompts(number), each: options.answersPerPrompt, by: policy, seed: options.seed, number: number)
         credit.assign(to: &rollout, klCoefficient: controller.coefficient)
         let charged = controller.coefficient
         measure(&rollout)
@@ -205,7 +207,7 @@ public final class Rollouts: BatchSource {
 
     /// Answers of the policy as it is, judged.
     private func makeAnswers(
-        to chosen: [(number: Int, prompt: RolloutPrompt)], each count: Int, seed: UInt64, number: Int
+        to chosen: [(number: Int, prompt: RolloutPrompt)], each count: Int, by policy: Policy, seed: UInt64, number: Int
     ) throws -> Rollout {
         var decoding = options.decoding
         decoding.samplesPerPrompt = count
@@ -219,11 +221,11 @@ public final class Rollouts: BatchSource {
         }
         return Rollout(
             number: number, examples: examples, prompts: chosen.map(\.prompt.text),
-            answers: try judged(samples, to: chosen.map(\.prompt), examples))
+            answers: try judged(samples, of: policy, to: chosen.map(\.prompt), examples))
     }
 
     private func judged(
-        _ samples: [[GeneratedSample]], to prompts: [RolloutPrompt], _ examples: [Example]
+        _ samples: [[GeneratedSample]], of policy: Policy, to prompts: [RolloutPrompt], _ examples: [Example]
     ) throws -> [[JudgedAnswer]] {
         let given = zip(prompts, samples).flatMap { prompt, samples in
             samples.map {

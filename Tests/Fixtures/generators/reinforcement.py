@@ -1,5 +1,5 @@
 """Advantages, whitening, KL estimates and clipped losses of random rollouts, from definitions written out with NumPy and torch; the
-losses of whole rollouts by TRL's own code (GRPO, RLOO), and of PPO written out with NumPy."""
+losses of whole rollouts by TRL's own code (GRPO, RLOO, online DPO), and of PPO written out with NumPy."""
 
 from collections import defaultdict
 from types import SimpleNamespace
@@ -82,6 +82,7 @@ def kl():
 
 LENGTHS = [7, 3, 5, 1]
 LONGEST = 9
+SCORES = [0.2, 0.9, 0.7, 0.1]
 
 
 def rollouts():
@@ -90,8 +91,9 @@ def rollouts():
     cases = [grpo(given, loss_type=loss_type, beta=beta, level=level)
              for loss_type in ["grpo", "bnpo", "dr_grpo", "dapo"] for beta, level in [(0.0, "token"), (0.3, "token"), (0.1, "sequence")]]
     lists = {name: [row[:length].tolist() for row, length in zip(values, LENGTHS)] for name, values in given.items() if values.ndim == 2}
-    return {"given": {**lists, "advantage": given["advantage"].tolist()}, "longest": LONGEST,
-            "grpo": cases, "rloo": [rloo(given)], "ppo": [ppo(given, 0.0), ppo(given, 0.2)]}
+    return {"given": {**lists, "advantage": given["advantage"].tolist(), "scores": SCORES}, "longest": LONGEST,
+            "grpo": cases, "rloo": [rloo(given)],
+            "online_dpo": [online_dpo(given, loss_type, beta) for loss_type in ["sigmoid", "ipo"] for beta in [0.1, 0.7]], "ppo": [ppo(given, 0.0), ppo(given, 0.2)]}
 
 
 def answers():
@@ -149,6 +151,28 @@ def rloo(given):
     new = torch.tensor(given["new"], requires_grad=True)
     loss = stub(RLOOTrainer, new)._compute_loss(None, trl_inputs(given))
     return result({"epsilon": 0.2, "epsilon_high": 0.28}, new, loss)
+
+
+def online_dpo(given, loss_type, beta):
+    """Two prompts: the first answers of both, then the second ones."""
+    from trl.experimental.online_dpo import OnlineDPOTrainer
+
+    new = torch.tensor(given["new"], requires_grad=True)
+    inputs = trl_inputs(given)
+    losses = []
+    # What is a property of the trainer cannot be set on one.
+    kind = type("Trainer", (OnlineDPOTrainer,), {"beta": beta})
+    trainer = stub(
+        kind, new, eos_token_ids=[1], reward_funcs=[None], stats=defaultdict(list), ref_model="reference",
+        args=SimpleNamespace(use_vllm=False, missing_eos_penalty=None, loss_type=loss_type, torch_empty_cache_steps=None, optim="adamw",
+                             n_gpu=1, gradient_accumulation_steps=1),
+        processing_class=SimpleNamespace(batch_decode=lambda ids, **_: ["" for _ in ids]),
+        _generate=lambda *_: (inputs["prompt_ids"], inputs["prompt_mask"], inputs["completion_ids"], inputs["completion_mask"], None),
+        _forward=lambda model, *_: inputs["ref_per_token_logps"] if model == "reference" else new,
+        _calculate_rewards_from_functions=lambda **_: torch.tensor(SCORES))
+    trainer.accelerator.backward = losses.append
+    trainer.training_step(SimpleNamespace(train=lambda: None), {"prompt": ["a", "b"]})
+    return result({"loss_type": loss_type, "beta": beta}, new, losses[0])
 
 
 def ppo(given, coefficient):
