@@ -9,7 +9,7 @@ struct DatasetCache {
     let folder: String
 
     /// Changes when the layout of the file or the meaning of any option does.
-    private static let version = "graft tokens 2"
+    private static let version = "graft tokens 3"
 
     /// The key of a source: its bytes, how they are read, tokenizer, template and options.
     static func key(_ source: DatasetSource, _ tokenizer: RowTokenizer) throws -> String {

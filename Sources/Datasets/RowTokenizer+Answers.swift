@@ -72,21 +72,21 @@ extension RowTokenizer {
     /// What the model reads before it answers.
     private func tokens(asking prompt: Prompt) throws -> [Int32] {
         switch prompt {
-        case .text(let text): return encoder.tokens(text)
+        case .text(let text): return try encoder.tokens(text)
         case .conversation(let conversation):
-            return encoder.tokens(try chatRenderer().prompt(conversation.messages, tools: conversation.tools))
+            return try encoder.tokens(chatRenderer().prompt(conversation.messages, tools: conversation.tools))
         }
     }
 
     /// A prompt with an answer; plain text ends with an end of sequence, a conversation as its template ends it.
     private func tokens(_ prompt: Prompt, _ answer: Answer, _ statistics: inout DatasetStatistics) throws -> [Int32] {
         switch (prompt, answer) {
-        case (.text(let prompt), .text(let answer)): return withEOS(encoder.tokens(prompt + answer))
+        case (.text(let prompt), .text(let answer)): return try withEOS(encoder.tokens(prompt + answer))
         case (.conversation(let prompt), .messages(let answer)):
             let renderer = try chatRenderer()
             let conversation = Conversation(prompt.messages + answer, tools: prompt.tools)
             renderer.notes(on: conversation).forEach { statistics.notes[$0, default: 0] += 1 }
-            return encoder.tokens(try renderer.render(conversation).chat.text)
+            return try encoder.tokens(renderer.render(conversation).chat.text)
         default: preconditionFailure("a text and messages in one row")
         }
     }

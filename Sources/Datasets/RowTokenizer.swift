@@ -78,11 +78,11 @@ struct RowTokenizer: Sendable {
 
     private func masked(_ row: Row, _ mask: TrainOn, _ statistics: inout DatasetStatistics) throws -> MaskedRow {
         switch row {
-        case .text(let text): return trainedFromStart(withEOS(encoder.tokens(text)))
+        case .text(let text): return try trainedFromStart(withEOS(encoder.tokens(text)))
         case .promptCompletion(let prompt, let completion):
-            let tokens = withEOS(encoder.tokens(prompt + completion))
+            let tokens = try withEOS(encoder.tokens(prompt + completion))
             if mask == .all { return trainedFromStart(tokens) }
-            return completed(tokens, prompt: encoder.tokens(prompt))
+            return try completed(tokens, prompt: encoder.tokens(prompt))
         case .messages(let conversation):
             let renderer = try chatRenderer()
             renderer.notes(on: conversation).forEach { statistics.notes[$0, default: 0] += 1 }
@@ -95,14 +95,14 @@ struct RowTokenizer: Sendable {
             let (chat, arguments) = try renderer.render(whole)
             let asked = try renderer.render(
                 prompt.messages, tools: prompt.tools, addGenerationPrompt: true, arguments: arguments)
-            return completed(encoder.tokens(chat.text), prompt: encoder.tokens(asked.text))
+            return try completed(encoder.tokens(chat.text), prompt: encoder.tokens(asked.text))
         case .pair, .labelled, .prompt: preconditionFailure("the mask of a \(row.kind) is where its answers begin")
         }
     }
 
     private func masked(_ conversation: Conversation, _ renderer: ChatRenderer, _ mask: TrainOn) throws -> MaskedRow {
         let chat = try ChatMask(conversation, renderer: renderer)
-        let encoding = encoder.encode(chat.text)
+        let encoding = try encoder.encode(chat.text)
         let spans = try chat.spans(mask, specials: encoder.specials(of: encoding))
         return MaskedRow(
             tokens: encoding.ids,

@@ -11,13 +11,16 @@ struct TextEncoder: Sendable {
 
     init(_ tokenizer: Tokenizer) {
         self.tokenizer = tokenizer
-        let first = tokenizer.encode("", addSpecialTokens: true).first
+        // An empty text asks nothing of an expression.
+        let first = (try? tokenizer.encode("", addSpecialTokens: true))?.first
         addedBOS = first == tokenizer.bosToken ? first : nil
     }
 
     /// The tokens and the bytes of the text that each stands for; an added BOS stands for none.
-    func encode(_ text: String) -> Encoding {
-        var encoding = tokenizer.encodeWithOffsets(text)
+    ///
+    /// - Throws: as the tokenizer does.
+    func encode(_ text: String) throws -> Encoding {
+        var encoding = try tokenizer.encodeWithOffsets(text)
         if let addedBOS, encoding.ids.first != addedBOS {
             encoding.ids.insert(addedBOS, at: 0)
             encoding.offsets.insert(0..<0, at: 0)
@@ -26,8 +29,8 @@ struct TextEncoder: Sendable {
     }
 
     /// The tokens alone.
-    func tokens(_ text: String) -> [Int32] {
-        let ids = tokenizer.encode(text)
+    func tokens(_ text: String) throws -> [Int32] {
+        let ids = try tokenizer.encode(text)
         guard let addedBOS, ids.first != addedBOS else { return ids }
         return [addedBOS] + ids
     }

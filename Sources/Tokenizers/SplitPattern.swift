@@ -43,8 +43,8 @@ final class SplitPattern: @unchecked Sendable {
 
     /// Calls `body` with each match within a range of valid UTF-8, in order, as if nothing stood outside the range.
     ///
-    /// An empty match right after another is passed over, as in Oniguruma's search. A match that takes too much work ends the
-    /// search.
+    /// An empty match right after another is passed over, as in Oniguruma's search. A match that takes too much work ends the search, and
+    /// is noted in `state`: what comes out is not what the tokenizer means.
     func forEachMatch(
         _ bytes: UnsafeBufferPointer<UInt8>, _ range: Range<Int>, state: MatchState, _ body: (Range<Int>) -> Void
     ) {
@@ -61,6 +61,12 @@ final class SplitPattern: @unchecked Sendable {
             start = match.upperBound
             lastEnd = start
         }
+        if state.failure != 0 {
+            state.fault =
+                "the regular expression \(quoted(source)) cannot be matched on the text \(quoted(subject.prefix(60))): "
+                + Self.message(state.failure)
+            state.failure = 0
+        }
     }
 
     private static func message(_ code: Int32) -> String {
@@ -75,6 +81,10 @@ final class MatchState: @unchecked Sendable {
     private let data: OpaquePointer
     private let context: OpaquePointer
     private let stack: OpaquePointer?
+    /// PCRE2's code for the search that ended otherwise than with a match or none; 0 for none.
+    fileprivate var failure: Int32 = 0
+    /// What could not be matched, of the text under way.
+    var fault: String?
     private static let stackSize = (first: 32 << 10, most: 8 << 20)
 
     init() {
@@ -101,6 +111,7 @@ final class MatchState: @unchecked Sendable {
         if result == PCRE2_ERROR_JIT_STACKLIMIT {
             result = pcre2_match_8(code, subject.baseAddress, subject.count, start, utf8 | PCRE2_NO_JIT, data, context)
         }
+        if result < 0, result != PCRE2_ERROR_NOMATCH { failure = result }
         guard result >= 0, let pair = pcre2_get_ovector_pointer_8(data), pair[0] <= pair[1] else { return nil }
         return pair[0]..<pair[1]
     }

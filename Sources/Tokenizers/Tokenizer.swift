@@ -48,16 +48,20 @@ public struct Tokenizer: Sendable {
     /// The ids of a text.
     ///
     /// Special tokens written in the text are recognised. `addSpecialTokens` adds those that the tokenizer puts around a text.
-    public func encode(_ text: String, addSpecialTokens: Bool = false) -> [Int32] {
-        pipeline.encode(text, withOffsets: false, addSpecialTokens: addSpecialTokens).ids
+    ///
+    /// - Throws: ``InputError`` where the text asks too much of one of the tokenizer's regular expressions: its tokens would be others.
+    public func encode(_ text: String, addSpecialTokens: Bool = false) throws -> [Int32] {
+        try pipeline.encode(text, withOffsets: false, addSpecialTokens: addSpecialTokens).ids
     }
 
     /// The ids of a text, and for each the bytes of the text's UTF-8 that it stands for.
     ///
     /// A range covers whole characters, and all of the token's: white space at its edges too, whatever `trim_offsets` says in
     /// the file. Two tokens that share a character have overlapping ranges. Special tokens put around have empty ones.
-    public func encodeWithOffsets(_ text: String, addSpecialTokens: Bool = false) -> Encoding {
-        pipeline.encode(text, withOffsets: true, addSpecialTokens: addSpecialTokens)
+    ///
+    /// - Throws: as ``encode(_:addSpecialTokens:)`` does.
+    public func encodeWithOffsets(_ text: String, addSpecialTokens: Bool = false) throws -> Encoding {
+        try pipeline.encode(text, withOffsets: true, addSpecialTokens: addSpecialTokens)
     }
 
     /// The text of some ids. Ids without a token are passed over; bytes that are not UTF-8 become U+FFFD.
@@ -190,10 +194,10 @@ final class Pipeline: Sendable {
     var idBound: Int { max(model.vocabulary.idBound, Int(added.tokens.map(\.id).max() ?? -1) + 1) }
 
     /// Lends a scratch that no other thread has.
-    func withScratch<Result>(_ body: (inout EncodingScratch) -> Result) -> Result {
+    func withScratch<Result>(_ body: (inout EncodingScratch) throws -> Result) rethrows -> Result {
         var scratch = scratches.withLock { $0.popLast() } ?? EncodingScratch()
         defer { scratches.withLock { $0.append(scratch) } }
-        return body(&scratch)
+        return try body(&scratch)
     }
 
     /// What the decoder is given for an id, or nil where it has no token.
@@ -209,12 +213,14 @@ final class Pipeline: Sendable {
         return String(decoding: Array(pieces.joined()), as: UTF8.self)
     }
 
-    func encode(_ text: String, withOffsets: Bool, addSpecialTokens: Bool) -> Encoding {
+    func encode(_ text: String, withOffsets: Bool, addSpecialTokens: Bool) throws -> Encoding {
         var text = text
-        return text.withUTF8 { bytes in
-            let encoding = withScratch { scratch in
+        return try text.withUTF8 { bytes in
+            let encoding = try withScratch { scratch in
                 var run = EncodingRun(self, withOffsets: withOffsets)
+                scratch.matching.fault = nil
                 run.encode(bytes, &scratch)
+                if let fault = scratch.matching.fault { throw InputError(fault) }
                 return run.encoding
             }
             return postProcessor.apply(encoding, textLength: bytes.count, addSpecialTokens: addSpecialTokens)

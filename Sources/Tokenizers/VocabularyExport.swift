@@ -33,7 +33,7 @@ extension TokenizerVocabulary {
 
     /// Finds out what the tokenizer puts around a text.
     private mutating func setAddedTokens(_ tokenizer: Tokenizer) throws {
-        let (plain, full) = (tokenizer.encode("a"), tokenizer.encode("a", addSpecialTokens: true))
+        let (plain, full) = (try tokenizer.encode("a"), try tokenizer.encode("a", addSpecialTokens: true))
         var rest = full[...]
         addBOS = false
         addEOS = false
@@ -95,7 +95,7 @@ extension TokenizerVocabulary {
             "    if (x[i] += 0xFF) { return a->b; } // ok",
         ]
         for text in texts
-        where tokenizer.encode(text, addSpecialTokens: true) != again.encode(text, addSpecialTokens: true) {
+        where try tokenizer.encode(text, addSpecialTokens: true) != again.encode(text, addSpecialTokens: true) {
             throw InputError("the tokenizer written as GGUF's metadata says it encodes otherwise: \(quoted(text))")
         }
     }

@@ -34,7 +34,7 @@ import Tokenizers
                 == logProbabilities(source.model, Self.tokens).map(\.bitPattern))
         let (before, after) = (try source.checkpoint.tokenizer(), try again.checkpoint.tokenizer())
         let text = "<|im_start|>user\nHow  many — 1234567?<|im_end|>\n\n\tGrüße 漢字"
-        #expect(after.encode(text, addSpecialTokens: true) == before.encode(text, addSpecialTokens: true))
+        #expect(try after.encode(text, addSpecialTokens: true) == before.encode(text, addSpecialTokens: true))
         #expect(after.chatTemplate == before.chatTemplate && after.chatTemplate != nil)
         #expect((after.bosToken, after.eosToken, after.padToken) == (before.bosToken, before.eosToken, before.padToken))
     }

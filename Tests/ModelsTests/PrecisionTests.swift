@@ -17,7 +17,7 @@ struct PrecisionTests {
         let texts = try conversations().compactMap { $0.last?["content"]?.string }
         var sequences: [[Int32]] = []
         for text in texts where sequences.reduce(0, { $0 + $1.count }) < 2000 {
-            sequences.append(tokenizer.encode(text))
+            sequences.append(try tokenizer.encode(text))
         }
         let expected = nextTokens(full, sequences)
         let found = nextTokens(half, sequences)

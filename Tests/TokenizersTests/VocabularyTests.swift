@@ -36,7 +36,7 @@ import Tokenizers
             // GGUF does not say how added tokens treat white space, words and forms.
             for text in texts where !["<sep>", "<mask>", "word", "caf", "Word"].contains(where: text.contains) {
                 #expect(
-                    made.encode(text, addSpecialTokens: true) == read.encode(text, addSpecialTokens: true),
+                    try made.encode(text, addSpecialTokens: true) == read.encode(text, addSpecialTokens: true),
                     "\(name): \(text.debugDescription)")
             }
         }
@@ -51,7 +51,7 @@ import Tokenizers
         vocabulary.chatTemplate = "{{ bos_token }}"
         let tokenizer = try Tokenizer(vocabulary)
         let texts = try JSON(contentsOf: fixture("goldens.json"))["texts"]
-        #expect(Golden(texts: texts, json).differences(tokenizer) == [])
+        #expect(try Golden(texts: texts, json).differences(tokenizer) == [])
         #expect(tokenizer.bosToken == 1 && tokenizer.eosToken == 2 && tokenizer.unknownToken == 0)
         #expect(tokenizer.chatTemplate == "{{ bos_token }}")
     }
@@ -65,8 +65,8 @@ import Tokenizers
         for (name, bytes) in made.files { _ = try folder.write(bytes, to: name) }
         let read = try Tokenizer(file: folder.file("tokenizer.json"))
         let text = "\u{0}\n\"quoted\" \\ café<|im_end|> 12 words"
-        #expect(read.encode(text, addSpecialTokens: true) == made.encode(text, addSpecialTokens: true))
-        #expect(made.encode(text, addSpecialTokens: true).last == 2)
+        #expect(try read.encode(text, addSpecialTokens: true) == made.encode(text, addSpecialTokens: true))
+        #expect(try made.encode(text, addSpecialTokens: true).last == 2)
         #expect(read.bosToken == 1 && read.eosToken == 2 && read.chatTemplate == "T")
         #expect(read.contentHash == made.contentHash)
     }

@@ -180,7 +180,7 @@ public final class TextGenerator {
             guard case .text(let text) = prompt else {
                 throw InputError("a conversation needs the chat template")
             }
-            return session.tokenizer.encode(text, addSpecialTokens: true)
+            return try session.tokenizer.encode(text, addSpecialTokens: true)
         }
         var conversation =
             switch prompt {
@@ -190,8 +190,8 @@ public final class TextGenerator {
         if let system = options.system, conversation.messages.first?.role != "system" {
             conversation.messages.insert(Message(role: "system", content: .string(system)), at: 0)
         }
-        return session.tokenizer.encodeRendered(
-            try renderer.prompt(conversation.messages, tools: conversation.tools))
+        return try session.tokenizer.encodeRendered(
+            renderer.prompt(conversation.messages, tools: conversation.tools))
     }
 }
 
@@ -223,9 +223,9 @@ private struct GrowingText {
 
 extension Tokenizer {
     /// The ids of a rendered conversation, with BOS once: the tokenizer adds its own only where the template wrote none.
-    func encodeRendered(_ text: String) -> [Int32] {
-        let ids = encode(text)
-        let withSpecial = encode(text, addSpecialTokens: true)
+    func encodeRendered(_ text: String) throws -> [Int32] {
+        let ids = try encode(text)
+        let withSpecial = try encode(text, addSpecialTokens: true)
         guard let bos = bosToken, withSpecial.first == bos, ids.first != bos else { return ids }
         return [bos] + ids
     }

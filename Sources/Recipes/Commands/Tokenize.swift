@@ -40,7 +40,9 @@ extension Commands {
         let isJSON = name.hasSuffix(".jsonl") || name.hasSuffix(".ndjson")
         try ByteSource(path).forEachLine { line, number in
             let text = try isJSON ? jsonText(line, path, number) : plainText(line, path, number)
-            try emit(tokenizer.encode(text))
+            do { try emit(tokenizer.encode(text)) } catch let error as InputError {
+                throw InputError(error.message, file: path, place: "line \(number)")
+            }
             return true
         }
     }

@@ -163,10 +163,10 @@ struct VerifiedWriting {
             "def area(radius):\n    return 3.14159 * radius ** 2\n\nprint(area(2.5))  # 19.63",
             "¿Cuántos días tiene un año bisiesto? 366. Und im Deutschen: dreihundertsechsundsechzig. 閏年は366日です。",
         ]
-        var sequences = texts.map { session.tokenizer.encode($0, addSpecialTokens: true) }
+        var sequences = try texts.map { try session.tokenizer.encode($0, addSpecialTokens: true) }
         if let renderer = session.renderer {
             let prompt = try renderer.prompt([Message(role: "user", content: .string(texts[0]))])
-            sequences.append(session.tokenizer.encode(prompt))
+            sequences.append(try session.tokenizer.encode(prompt))
         }
         return sequences
     }

@@ -41,7 +41,7 @@ public enum AdapterSettings: Equatable, Sendable {
         switch self {
         case .lora(let settings): settings.configuration
         case .ia3(let settings): try settings.configuration(family: session.loaded.family.name)
-        case .prompt(let settings): settings.configuration(for: session, named: name)
+        case .prompt(let settings): try settings.configuration(for: session, named: name)
         case .prefix(let settings): settings.configuration
         case .bottleneck(let settings): settings.configuration
         }

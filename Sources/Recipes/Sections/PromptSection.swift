@@ -16,12 +16,12 @@ public struct PromptSettings: Equatable, Sendable {
     public init() {}
 
     /// The configuration for a model.
-    func configuration(for session: ModelSession, named name: String) -> PromptTuningConfiguration {
+    func configuration(for session: ModelSession, named name: String) throws -> PromptTuningConfiguration {
         var made = PromptTuningConfiguration(virtualTokens: virtualTokens)
         made.initialization = initialization
         guard initialization == .text, let text else { return made }
         made.text = text
-        made.textTokens = session.tokenizer.encode(text, addSpecialTokens: true)
+        made.textTokens = try session.tokenizer.encode(text, addSpecialTokens: true)
         made.tokenizerName = name
         return made
     }
