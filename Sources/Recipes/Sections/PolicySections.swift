@@ -31,9 +31,7 @@ extension PPOSettings: PolicySettings {
             RecipeKey(
                 "response_length", \.rollouts.longestAnswer, range: .within(1...65_536),
                 "The most new tokens in an answer."),
-            RecipeKey(
-                "temperature", \.rollouts.temperature, range: .above(0),
-                "Divides the logits, both in sampling and in every log-probability."),
+            temperatureKey,
             RecipeKey(
                 "num_ppo_epochs", \.rollouts.iterations, range: .within(1...65_536),
                 "How often a rollout is trained on."),
@@ -89,9 +87,7 @@ extension PolicySettings where Method: GroupMethod {
             RecipeKey(
                 "max_completion_length", \.rollouts.longestAnswer, range: .within(1...65_536),
                 "The most new tokens in an answer."),
-            RecipeKey(
-                "temperature", \.rollouts.temperature, range: .above(0),
-                "Divides the logits, both in sampling and in every log-probability."),
+            temperatureKey,
             RecipeKey(
                 "num_iterations", \.rollouts.iterations, range: .within(1...65_536),
                 "How often a rollout is trained on."),
@@ -187,9 +183,7 @@ extension OnlineDPOSettings: PolicySettings {
             RecipeKey(
                 "max_new_tokens", \.rollouts.longestAnswer, range: .within(1...65_536),
                 "The most new tokens in an answer."),
-            RecipeKey(
-                "temperature", \.rollouts.temperature, range: .above(0),
-                "Divides the logits, both in sampling and in every log-probability."),
+            temperatureKey,
         ]
     }
 }

@@ -147,6 +147,13 @@ extension PolicySettings {
             ),
         ]
     }
+
+    /// The key of the temperature, which has a default for each method.
+    static var temperatureKey: RecipeKey<Self> {
+        RecipeKey(
+            "temperature", \.rollouts.temperature, range: .above(0),
+            "Divides the logits, both in sampling and in every log-probability.")
+    }
 }
 
 extension PolicySettings where Method: EntropyRegularized {
